@@ -1,0 +1,1 @@
+# eviction: files of this directory

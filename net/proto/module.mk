@@ -1,0 +1,1 @@
+# net/proto: files of this directory

@@ -1,0 +1,42 @@
+/*
+ * base.h: the few words every file uses. Nothing here knows that it is inside a cache.
+ */
+#ifndef LARDER_BASE_H
+#define LARDER_BASE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define CACHE_LINE_BYTES 64
+#define OS_PAGE_BYTES 4096
+
+#define ALIGN_UP(x, to) (((x) + ((to) - 1)) & ~(__typeof__(x))((to) - 1))
+#define ALIGN_DOWN(x, to) ((x) & ~(__typeof__(x))((to) - 1))
+#define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+
+/* assert() stays on in release builds and must be cheap. invariant() is compiled in by
+ * --enable-debug=full and may walk structures. */
+#ifdef LARDER_INVARIANTS
+#define invariant(x) assert(x)
+#else
+#define invariant(x) ((void)0)
+#endif
+
+/* Failures of the environment. Expected outcomes (a miss, not stored) have enums of their own. */
+enum status {
+	STATUS_OK = 0,
+	STATUS_NO_MEMORY, /* the budget is full and nothing could be evicted */
+	STATUS_TOO_LARGE, /* over a configured limit */
+	STATUS_SYSTEM,    /* a system call failed; errno says why */
+};
+
+#endif

@@ -1,0 +1,1 @@
+# store/base: files of this directory

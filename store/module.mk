@@ -1,0 +1,1 @@
+# store: files of this directory
