@@ -1,0 +1,288 @@
+/*
+ * store.h: the cache itself. Keys to items, inside one budget; no sockets, no requests, no clock.
+ *
+ * A thread works through its own handle (struct store_thread) and in turns:
+ *
+ *     store_enter(st, now)          begin a turn: items it sees stay readable until store_leave
+ *       store_prefetch_bucket(...)    for a batch of keys, then
+ *       store_prefetch_item(...)      for the same keys, then
+ *       store_get / store_reserve .. store_commit / store_delete / ...   one by one
+ *     store_leave(st)               end of the turn; no pointer into the store may survive it,
+ *                                   except reservations and pinned items
+ *
+ * A value comes in by reserve, fill, commit. Between reserve and commit the item is in no index and
+ * no queue, so a client that dies half-way costs a store_abort and nothing else.
+ *
+ * Any call that allocates (reserve, commit, arithmetic, touch) may end the validity of every
+ * struct item_view taken before it in the same turn: use a view before the next such call, or pin.
+ *
+ * Times are seconds since the server's start ("now"), 32 bits; 0 as an expiry means never.
+ */
+#ifndef LARDER_STORE_H
+#define LARDER_STORE_H
+
+#include "store/base/base.h"
+#include "store/budget.h"
+
+struct store;
+struct store_thread;
+struct policy_ops;
+
+#define EXPIRY_NEVER 0u
+
+struct store_options {
+	uint64_t limit_bytes;          /* -m: everything the process may use */
+	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it; 0: chosen */
+	uint32_t item_limit_bytes;     /* -I: header, key and value of one item */
+	uint32_t chunk_min_bytes;      /* -n: smallest space for key, value and flags */
+	double growth_factor;          /* -f: between size classes above the 8-byte steps */
+	unsigned thread_count;         /* handles that store_thread_get may return */
+	bool evict;                    /* false: -M, refuse instead */
+	const struct policy_ops *policy;
+	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
+};
+
+/* What a reader sees of an item. Valid until the turn ends or the next allocating call. */
+struct item_view {
+	uint32_t reference;    /* chunk of the item */
+	uint32_t class_index;
+	struct item *item;
+	const char *key;
+	const char *value;     /* first contiguous part */
+	uint32_t part_length;  /* bytes at `value`; less than value_length: chained, see value_cursor */
+	uint32_t value_length;
+	uint32_t client_flags;
+	uint32_t expiry;       /* absolute, EXPIRY_NEVER for none */
+	uint8_t key_length;
+	uint8_t marks;         /* ITEM_KEY_BINARY | ITEM_STALE | ITEM_WON at the time of the look-up */
+	bool fetched;          /* was hit before this look-up */
+};
+
+/* Marks that the meta protocol keeps with an item. */
+#define ITEM_KEY_BINARY 0x01 /* the key came as base64 */
+#define ITEM_STALE 0x02      /* invalidated, still readable */
+#define ITEM_WON 0x04        /* some client was told to recache it */
+
+struct item_spec {
+	const char *key;
+	uint64_t hash;
+	uint8_t key_length;
+	uint8_t marks;
+	uint32_t client_flags;
+	uint32_t expiry;       /* absolute, EXPIRY_NEVER for none; in the past: stored as expired */
+	uint32_t value_length;
+	uint64_t explicit_cas; /* 0: the store chooses */
+};
+
+/* An item being filled. May live over many turns; ends with store_commit or store_abort. */
+struct reservation {
+	uint64_t hash;
+	uint32_t head;      /* chunk of the item, 0: none */
+	uint32_t current;   /* chunk that is being filled */
+	uint32_t position;  /* bytes filled in `current`'s part */
+	uint32_t part_room; /* bytes of the value that `current` takes */
+	uint32_t remaining; /* bytes of the value still to come */
+	uint32_t expiry;
+	uint32_t value_length;
+};
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };
+
+enum store_result {
+	STORE_OK,         /* stored, touched, deleted */
+	STORE_NOT_STORED, /* add of a present key; replace, append, prepend of an absent one */
+	STORE_EXISTS,     /* the CAS unique given is not the item's */
+	STORE_NOT_FOUND,  /* cas, touch, delete, arithmetic of an absent key */
+	STORE_TOO_LARGE,
+	STORE_NO_MEMORY,
+	STORE_NON_NUMERIC,
+};
+
+/* How a commit meets what is there. */
+struct commit_args {
+	enum store_mode mode;
+	bool has_compare;          /* compare_cas counts */
+	uint64_t compare_cas;
+	bool stale_on_older;       /* meta I: a compare_cas older than the item's stores as stale */
+	bool vivify;               /* append or prepend of an absent key stores it (ms with N) */
+	uint32_t vivify_expiry;
+	/* out: */
+	uint64_t cas;              /* of what was stored */
+};
+
+struct arithmetic_args {
+	uint64_t delta;
+	bool decrement;
+	bool has_compare;
+	uint64_t compare_cas;
+	uint64_t explicit_cas;
+	bool set_expiry;
+	uint32_t expiry;
+	/* out: */
+	uint64_t result;
+	uint64_t cas;
+	uint32_t new_expiry;
+	char text[24]; /* the stored value; decr keeps the length, padded with spaces */
+	uint32_t text_length;
+};
+
+struct delete_args {
+	bool has_compare;
+	uint64_t compare_cas;
+	bool invalidate;       /* meta I: mark stale and give it a new CAS instead of deleting */
+	bool clear_value;      /* meta x: keep the item, empty its value and client flags */
+	uint64_t explicit_cas; /* with invalidate or clear_value */
+	bool set_expiry;       /* with invalidate: T */
+	uint32_t expiry;
+};
+
+/* ---- life; the thread that owns the store ---- */
+
+/* store_init: errors: STATUS_NO_MEMORY when the limit is too small to hold anything,
+ * STATUS_SYSTEM when address space cannot be reserved. The options are copied. */
+enum status store_init(struct store **out, const struct store_options *options);
+void store_fini(struct store *s); /* no thread may be in a turn */
+struct store_thread *store_thread_get(struct store *s, unsigned index);
+struct budget *store_budget(struct store *s);
+
+/* ---- any thread, through its own handle ---- */
+void store_enter(struct store_thread *st, uint32_t now);
+void store_leave(struct store_thread *st);
+uint32_t store_now(const struct store_thread *st);
+
+uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_length);
+void store_prefetch_bucket(const struct store_thread *st, uint64_t hash);
+void store_prefetch_item(const struct store_thread *st, uint64_t hash);
+
+/* store_get: looks up and counts as an access (policy, last access, hit counters of the class).
+ * store_peek: looks up without leaving a trace (meta debug, mg without bump). */
+bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+               struct item_view *view);
+bool store_peek(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                struct item_view *view);
+
+uint64_t store_view_cas(const struct store_thread *st, const struct item_view *view);
+/* Seconds since the last access before this one; exact below a minute, then in growing steps. */
+uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view);
+/* store_claim: sets ITEM_WON; true for the one caller that did it. store_unclaim takes it back. */
+bool store_claim(struct store_thread *st, const struct item_view *view);
+
+/* Parts of a chained value, in order. */
+struct value_cursor {
+	const char *part;
+	uint32_t part_length;
+	uint32_t next_reference; /* 0: the last part */
+	uint32_t remaining;      /* bytes after this part */
+};
+void store_value_first(const struct item_view *view, const struct store_thread *st,
+                       struct value_cursor *c);
+bool store_value_next(const struct store_thread *st, struct value_cursor *c);
+
+/* store_pin: keeps an item's memory after the turn (to send a large value from it). Only for items
+ * that store_can_pin; every pin must be given back, by any thread's handle. Pinned memory is counted. */
+bool store_can_pin(const struct store_thread *st, const struct item_view *view);
+bool store_pin(struct store_thread *st, const struct item_view *view); /* false: limit of pinned memory */
+void store_unpin(struct store_thread *st, uint32_t reference);
+
+/* store_reserve: takes memory for an item, evicting if it must.
+ * Errors: STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
+enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
+                          struct reservation *rv);
+/* reservation_room: where the next bytes of the value go; *room is 0 when it is full. */
+char *reservation_room(struct store_thread *st, struct reservation *rv, uint32_t *room);
+void reservation_advance(struct store_thread *st, struct reservation *rv, uint32_t bytes);
+/* reservation_write: copies the whole of `bytes` in; a convenience over the two above. */
+void reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
+                       uint32_t bytes);
+/* store_commit ends the reservation whatever the result. With has_compare: NOT_FOUND or EXISTS. */
+enum store_result store_commit(struct store_thread *st, struct reservation *rv,
+                               struct commit_args *args);
+void store_abort(struct store_thread *st, struct reservation *rv);
+
+/* store_set_small: reserve, write, commit in one, for a value that is whole and small. */
+enum store_result store_set(struct store_thread *st, const struct item_spec *spec, const char *value,
+                            struct commit_args *args);
+
+enum store_result store_delete(struct store_thread *st, const char *key, size_t key_length,
+                               uint64_t hash, const struct delete_args *args);
+/* store_touch: sets the expiry; the CAS unique stays. `view` (may be NULL) is the item after it. */
+enum store_result store_touch(struct store_thread *st, const char *key, size_t key_length,
+                              uint64_t hash, uint32_t expiry, struct item_view *view);
+enum store_result store_arithmetic(struct store_thread *st, const char *key, size_t key_length,
+                                   uint64_t hash, struct arithmetic_args *args);
+/* store_flush: every item stored so far is gone at once; the memory follows in the background. */
+void store_flush(struct store_thread *st);
+
+/* ---- housekeeping: the main thread, through a handle of its own ---- */
+
+/* store_maintain: one bounded slice of background work (expiry, flushed items, index shrinking,
+ * giving memory back). Returns true while more is waiting; call it again soon, else in 100 ms. */
+bool store_maintain(struct store_thread *st, uint32_t now);
+/* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain.
+ * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
+enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
+/* store_release_bytes: another account needs room; evicts at least that much if it can. */
+bool store_release_bytes(struct store_thread *st, uint64_t bytes);
+
+/* ---- looking: any thread, in a turn ---- */
+
+/* Walks every live item, page by page; start with {0}. Calls `visit` for at most about `max_items`
+ * and returns false when the walk is over. Items stored meanwhile may or may not be seen. */
+struct store_walk {
+	uint32_t page;
+	uint32_t chunk;
+};
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+                void (*visit)(void *context, const struct item_view *view), void *context);
+
+/* Counters that the store keeps; the sums over all threads. */
+struct store_counters {
+	uint64_t curr_items;
+	uint64_t total_items;
+	uint64_t bytes;             /* headers, keys and values of live items, as memcached counts */
+	uint64_t evictions;
+	uint64_t evicted_unfetched;
+	uint64_t evicted_active;
+	uint64_t expired;           /* reclaimed after their time */
+	uint64_t expired_unfetched;
+	uint64_t flushed;
+	uint64_t page_moves;        /* pages taken from one class for another */
+	uint64_t no_memory;         /* reservations refused */
+	uint64_t hash_bytes;
+	uint64_t hash_buckets;
+	uint64_t arena_bytes;       /* pages in use */
+	uint64_t pinned_bytes;
+};
+void store_counters_sum(const struct store *s, struct store_counters *sum);
+
+struct store_class_info {
+	uint32_t chunk_size;
+	uint32_t chunks_per_page;
+	uint64_t total_pages;
+	uint64_t total_chunks;
+	uint64_t used_chunks;
+	uint64_t free_chunks;
+	uint64_t items;
+	uint64_t mem_requested;
+	uint64_t evicted;
+	uint64_t evicted_unfetched;
+	uint64_t expired;
+	uint64_t expired_unfetched;
+	uint64_t out_of_memory;
+	uint64_t get_hits;
+	uint64_t cmd_set;
+	uint64_t delete_hits;
+	uint64_t incr_hits;
+	uint64_t decr_hits;
+	uint64_t cas_hits;
+	uint64_t cas_badval;
+	uint64_t touch_hits;
+	uint32_t age_seconds;       /* idle time of the next victim */
+};
+unsigned store_class_count(const struct store *s); /* classes are 1 .. count, as clients see them */
+bool store_class_info(struct store *s, unsigned class_number, struct store_class_info *info);
+
+/* store_check: asserts every invariant of every structure; no other thread may be active. */
+void store_check(struct store *s);
+
+#endif
