@@ -1,1 +1,2 @@
-# eviction: files of this directory
+noinst_LIBRARIES += libeviction.a
+libeviction_a_SOURCES = eviction/policy.h eviction/policy.c eviction/lru.c

@@ -55,7 +55,9 @@ struct item_view {
 	uint32_t expiry;       /* absolute, EXPIRY_NEVER for none */
 	uint8_t key_length;
 	uint8_t marks;         /* ITEM_KEY_BINARY | ITEM_STALE | ITEM_WON at the time of the look-up */
+	uint8_t age;           /* age byte before this look-up, see store_view_idle_seconds */
 	bool fetched;          /* was hit before this look-up */
+	bool expired;          /* of a look-up that missed: the key was there, but past its time */
 };
 
 /* Marks that the meta protocol keeps with an item. */
@@ -79,8 +81,8 @@ struct reservation {
 	uint64_t hash;
 	uint32_t head;      /* chunk of the item, 0: none */
 	uint32_t current;   /* chunk that is being filled */
-	uint32_t position;  /* bytes filled in `current`'s part */
-	uint32_t part_room; /* bytes of the value that `current` takes */
+	char *next;         /* where the next byte goes */
+	uint32_t part_room; /* bytes that still fit at `next` */
 	uint32_t remaining; /* bytes of the value still to come */
 	uint32_t expiry;
 	uint32_t value_length;
@@ -188,18 +190,20 @@ void store_unpin(struct store_thread *st, uint32_t reference);
  * Errors: STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
 enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
                           struct reservation *rv);
-/* reservation_room: where the next bytes of the value go; *room is 0 when it is full. */
+/* reservation_room: where the next bytes of the value go. NULL when the value is complete, or when no
+ * memory is left for its next part (rv->remaining tells: the caller aborts and swallows the rest).
+ * Parts of a large value are taken as its bytes arrive; this is an allocating call. */
 char *reservation_room(struct store_thread *st, struct reservation *rv, uint32_t *room);
 void reservation_advance(struct store_thread *st, struct reservation *rv, uint32_t bytes);
-/* reservation_write: copies the whole of `bytes` in; a convenience over the two above. */
-void reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
+/* reservation_write: copies the whole of `bytes` in; false when memory ran out. */
+bool reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
                        uint32_t bytes);
 /* store_commit ends the reservation whatever the result. With has_compare: NOT_FOUND or EXISTS. */
 enum store_result store_commit(struct store_thread *st, struct reservation *rv,
                                struct commit_args *args);
 void store_abort(struct store_thread *st, struct reservation *rv);
 
-/* store_set_small: reserve, write, commit in one, for a value that is whole and small. */
+/* store_set: reserve, write, commit in one, for a value that is at hand as a whole. */
 enum store_result store_set(struct store_thread *st, const struct item_spec *spec, const char *value,
                             struct commit_args *args);
 

@@ -1,1 +1,3 @@
-# store/base: files of this directory
+noinst_LIBRARIES += libbase.a
+libbase_a_SOURCES = store/base/base.h store/base/hash.h store/base/lock.h store/base/epoch.h \
+	store/base/region.h store/base/region.c

@@ -1,0 +1,194 @@
+/*
+ * internal.h: the inside of struct store, shared by the files of this directory.
+ *
+ * Life of a chunk:
+ *
+ *   page free list --slab_take--> stock (a thread's) --alloc--> DETACHED: being filled
+ *        ^                          ^                              | commit, bucket locked
+ *        |                          |                              v
+ *        +------- slab_put ---------+-- limbo (a thread's) <-- ITEM: published, in policy queue
+ *                                       DETACHED: removed,         delete, overwrite, evict,
+ *                                       readers may remain         expire, flush
+ *
+ * A chunk leaves the index under its bucket's lock, at which moment it becomes DETACHED; it leaves
+ * the policy's queue and is reused only after the grace period (epoch.h), under its class's lock.
+ */
+#ifndef LARDER_STORE_INTERNAL_H
+#define LARDER_STORE_INTERNAL_H
+
+#include "eviction/policy.h"
+#include "store/base/epoch.h"
+#include "store/base/hash.h"
+#include "store/base/lock.h"
+#include "store/budget.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/slab.h"
+#include "store/store.h"
+
+#define STOCK_CHUNKS 16u
+#define STOCK_BYTES 8192u     /* a stock holds less of large chunks: one at least */
+#define LIMBO_CHUNKS 2048u
+#define LIMBO_MARGIN 1024u    /* room that every operation finds: a purged bucket fills at most 717 */
+#define RING_ENTRIES 512u
+#define RING_HIT 0x80000000u
+#define COUNT_SLACK 32        /* entries a thread adds before the index hears of it */
+
+struct stock {
+	uint8_t count;
+	uint8_t evictions; /* batches since ages were compared with other classes */
+	uint32_t references[STOCK_CHUNKS];
+};
+
+/* Chunks removed from the index, oldest first, each with the epoch of its removal. */
+struct limbo {
+	uint32_t first;
+	uint32_t count;
+	uint32_t references[LIMBO_CHUNKS];
+	uint32_t stamps[LIMBO_CHUNKS]; /* low half of the epoch */
+};
+
+/* What happened to chunks, on its way to the policy. One producer; consumers hold drain_lock. */
+struct ring {
+	_Atomic uint32_t tail; /* producer */
+	uint32_t entries[RING_ENTRIES];
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint32_t head; /* under drain_lock */
+};
+
+/* Counters have one writer each, so a relaxed load and store make an increment. */
+typedef _Atomic uint64_t counter;
+
+/* X(name): kept per class and thread; items and bytes go below zero in one thread's share */
+#define CLASS_COUNTERS(X)                                                                          \
+	X(items) X(bytes) X(evicted) X(evicted_unfetched) X(evicted_active) X(expired)             \
+	X(expired_unfetched) X(flushed) X(out_of_memory) X(get_hits) X(cmd_set) X(delete_hits)     \
+	X(incr_hits) X(decr_hits) X(cas_hits) X(cas_badval) X(touch_hits)
+
+struct class_counters {
+#define X(name) counter name;
+	CLASS_COUNTERS(X)
+#undef X
+};
+
+#define COUNT(st, class_index, name, n)                                                            \
+	do {                                                                                       \
+		counter *counted = &(st)->classes[class_index].name;                               \
+		atomic_store_explicit(counted,                                                     \
+		                      atomic_load_explicit(counted, memory_order_relaxed) +        \
+		                              (uint64_t)(n),                                       \
+		                      memory_order_relaxed);                                       \
+	} while (0)
+
+struct store_thread {
+	/* const after init */
+	_Alignas(CACHE_LINE_BYTES) struct store *store;
+	unsigned slot;
+	/* its thread only */
+	uint32_t now;
+	int32_t count_delta;     /* entries added and not yet told to the index */
+	uint32_t drain_seen;     /* store->drain_generation when the stocks were last looked through */
+	struct limbo limbo;
+	struct stock stocks[SLAB_CLASS_MAX];
+	/* read by stats */
+	counter total_items;
+	struct class_counters classes[SLAB_CLASS_MAX];
+	/* shared with whoever drains */
+	struct ring ring;
+};
+
+struct store {
+	/* const after init */
+	struct store_options options;
+	const struct policy_ops *policy;
+	struct hash_secret secret;
+	unsigned thread_count;
+	struct store_thread *threads;
+	struct region thread_region;
+	struct epoch epoch;
+	uint64_t pin_limit_bytes;
+	struct budget budget;
+	struct index index;
+	/* under drain_lock */
+	_Alignas(CACHE_LINE_BYTES) struct lock drain_lock;
+	/* atomic */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
+	_Atomic uint64_t page_moves;
+	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
+	/* maintaining thread only */
+	uint32_t maintained_second;
+	uint32_t age_page;    /* next page of the pass over the ages, 0: no pass */
+	uint32_t expiry_page; /* next page of the pass over the expiries, 0: no pass */
+	uint32_t tick;
+	struct slab slab;
+};
+
+/* ---- store.c ---- */
+
+static inline struct item *chunk_item(const struct store *s, uint32_t reference)
+{
+	return slab_chunk(&s->slab, reference);
+}
+
+static inline bool is_expired(uint32_t expiry, uint32_t now)
+{
+	return expiry != EXPIRY_NEVER && expiry <= now;
+}
+
+static inline uint32_t item_value_length(const struct slab_class *sc, struct item *it, uint32_t word)
+{
+	if (sc->big)
+		return it->value_length;
+	return sc->chunk_bytes - ITEM_SMALL_HEADER - word_fields_bytes(word) - it->key_length -
+	       it->slack;
+}
+
+static inline uint64_t item_cas(const struct store *s, const struct slab_class *sc,
+                                uint32_t reference, struct item *it)
+{
+	uint32_t word = item_word(it);
+
+	if (unlikely(word & WORD_CAS_GIVEN))
+		return item_explicit_cas(it, sc->big, word);
+	return slab_cas(&s->slab, reference, word_generation(word));
+}
+
+/* Header, key and value: what the bytes statistic counts. */
+uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it);
+uint64_t item_hash(const struct store *s, uint32_t reference);
+bool item_has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length);
+void view_fill(const struct store *s, uint32_t reference, struct item_view *view);
+
+/* find_locked: the entry of this key in a locked bucket, expired or not. */
+bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const char *key,
+                 size_t key_length, struct index_slot *at, uint32_t *reference);
+
+/* ---- reclaim.c ---- */
+
+/* Why an item ended. */
+enum ending { ENDED_DELETED, ENDED_REPLACED, ENDED_EVICTED, ENDED_EXPIRED, ENDED_FLUSHED };
+
+/* quiesce: nothing that this thread read so far is used any more. */
+void quiesce(struct store_thread *st);
+/* retire: the chunk was just taken out of the index, its bucket is still locked. */
+void retire(struct store_thread *st, uint32_t reference, enum ending ending);
+/* discard: a chunk that was never published; segments included. */
+void discard(struct store_thread *st, uint32_t reference);
+/* reclaim: reuses what is past its grace period; a safe point, see quiesce. Returns how many. */
+unsigned reclaim(struct store_thread *st);
+/* reclaim_room: makes sure that limbo has LIMBO_MARGIN free; a safe point. */
+void reclaim_room(struct store_thread *st);
+/* alloc_chunk: a DETACHED chunk of the class, 0 when there is none to be had; a safe point. */
+uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc);
+/* remove_reference: takes this very chunk out of the index, if it is still there. */
+bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
+/* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
+bool release_page(struct store_thread *st, const struct slab_class *except);
+/* return_stocks: gives chunks of draining pages back, or all of them. */
+void return_stocks(struct store_thread *st, bool all);
+void ring_push(struct store_thread *st, uint32_t entry);
+void drain_rings(struct store *s);
+/* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
+void adjust_count(struct store_thread *st, int32_t delta);
+void flush_count(struct store_thread *st);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * item.h: what a chunk holds.
+ *
+ *   small item (chunk up to CHUNK_SMALL_MAX bytes): 6 bytes before the optional fields
+ *     | word 4 | key length 1 | slack 1 | client flags 0/1/2/4 | CAS 0/8 | key | value | slack bytes |
+ *
+ *   big item (larger chunks): 20 bytes before the optional fields
+ *     | word 4 | key length 1 | - | - 2 | value length 4 | next 4 | pins 4 | client flags | CAS | key | value... |
+ *
+ *   segment (the rest of a value that one chunk does not hold; big chunks or small): 16 bytes
+ *     | word 4 | - 2 | - 2 | next 4 | head 4 | value bytes |
+ *
+ * The value's length of a small item is what is left of its chunk less the slack. There are no
+ * pointers: chunks are named by 32-bit references (policy.h). An item's contents never change once
+ * it is published, except for the marks in its word; a new value is a new item.
+ *
+ *   word:  | generation 24 | kind 2 | marks 3 | CAS given 1 | flags width 2 |
+ *
+ * The generation counts the uses of the chunk and survives its being free; with the reference it
+ * makes the CAS unique (see item_cas), so that 8 bytes need not be stored.
+ */
+#ifndef LARDER_ITEM_H
+#define LARDER_ITEM_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "store/base/base.h"
+
+#define CHUNK_SMALL_MAX 512u
+#define ITEM_SMALL_HEADER 6u
+#define ITEM_BIG_HEADER 20u
+#define SEGMENT_HEADER 16u
+
+#define WORD_FLAGS_WIDTH 0x03u
+#define WORD_CAS_GIVEN 0x04u
+#define WORD_MARKS_SHIFT 3
+#define WORD_MARKS (0x07u << WORD_MARKS_SHIFT)
+#define WORD_KIND_SHIFT 6
+#define WORD_KIND (0x03u << WORD_KIND_SHIFT)
+#define WORD_META 0xffu
+#define WORD_GENERATION_SHIFT 8
+#define GENERATION_MASK 0xffffffu
+
+enum chunk_kind {
+	CHUNK_FREE,     /* on a page's free list, or in a thread's stock */
+	CHUNK_ITEM,     /* published in the index */
+	CHUNK_SEGMENT,  /* part of an item, named by its head */
+	CHUNK_DETACHED, /* being filled, or removed and waiting for readers */
+};
+
+struct item {
+	_Atomic uint32_t word;
+	uint8_t key_length;
+	uint8_t slack;
+	union {
+		char small_data[2];
+		uint16_t unused;
+	};
+	/* big items only */
+	uint32_t value_length;
+	uint32_t next; /* first segment, 0 for none */
+	_Atomic uint32_t pins;
+	char big_data[];
+};
+
+struct segment {
+	_Atomic uint32_t word;
+	uint16_t unused[2];
+	uint32_t next; /* 0: last */
+	uint32_t head;
+	char data[];
+};
+
+_Static_assert(offsetof(struct item, small_data) == ITEM_SMALL_HEADER, "small items start at 6");
+_Static_assert(offsetof(struct item, big_data) == ITEM_BIG_HEADER, "big items start at 20");
+_Static_assert(offsetof(struct segment, data) == SEGMENT_HEADER, "segments start at 16");
+
+/* A free chunk keeps its generation; the next free chunk's number lies where the key length was. */
+struct free_chunk {
+	_Atomic uint32_t word;
+	uint16_t next_index_plus_one;
+};
+
+#define PIN_ORPHAN 0x80000000u /* in `pins`: the item is gone, the last unpin frees it */
+
+static inline uint32_t item_word(const struct item *it)
+{
+	/* relaxed: published items are reached through the index, which orders */
+	return atomic_load_explicit(&it->word, memory_order_relaxed);
+}
+
+static inline enum chunk_kind word_kind(uint32_t word)
+{
+	return (enum chunk_kind)((word & WORD_KIND) >> WORD_KIND_SHIFT);
+}
+
+static inline enum chunk_kind item_kind(const struct item *it)
+{
+	return word_kind(atomic_load_explicit(&it->word, memory_order_acquire));
+}
+
+/* Marks may change under a published item, so the kind is replaced, never the whole word. */
+static inline void item_set_kind(struct item *it, enum chunk_kind kind)
+{
+	uint32_t word = item_word(it);
+
+	while (!atomic_compare_exchange_weak_explicit(
+		&it->word, &word, (word & ~WORD_KIND) | ((uint32_t)kind << WORD_KIND_SHIFT),
+		memory_order_release, memory_order_relaxed))
+		;
+}
+
+static inline uint8_t word_marks(uint32_t word)
+{
+	return (uint8_t)((word & WORD_MARKS) >> WORD_MARKS_SHIFT);
+}
+
+static inline uint32_t word_generation(uint32_t word)
+{
+	return word >> WORD_GENERATION_SHIFT;
+}
+
+/* Bytes of client flags for each width code. */
+static inline uint32_t flags_width_bytes(uint32_t code)
+{
+	return (0x4210u >> (code * 4)) & 0xf;
+}
+
+static inline uint32_t flags_width_code(uint32_t client_flags)
+{
+	return client_flags == 0 ? 0 : client_flags < 0x100 ? 1 : client_flags < 0x10000 ? 2 : 3;
+}
+
+static inline char *item_fields(struct item *it, bool big)
+{
+	return (char *)it + (big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER);
+}
+
+static inline uint32_t word_fields_bytes(uint32_t word)
+{
+	return flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
+}
+
+static inline char *item_key(struct item *it, bool big, uint32_t word)
+{
+	return item_fields(it, big) + word_fields_bytes(word);
+}
+
+static inline uint32_t item_client_flags(struct item *it, bool big, uint32_t word)
+{
+	uint32_t flags = 0;
+
+	/* Little-endian hosts only, as the layout on disk will be; asserted in store_init. */
+	memcpy(&flags, item_fields(it, big), flags_width_bytes(word & WORD_FLAGS_WIDTH));
+	return flags;
+}
+
+static inline uint64_t item_explicit_cas(struct item *it, bool big, uint32_t word)
+{
+	uint64_t cas;
+
+	memcpy(&cas, item_fields(it, big) + flags_width_bytes(word & WORD_FLAGS_WIDTH), sizeof(cas));
+	return cas;
+}
+
+/* item_total_bytes: header, fields, key and value of an item of this shape, in one chunk. */
+static inline uint64_t item_total_bytes(bool big, uint32_t client_flags, bool cas_given,
+                                        uint32_t key_length, uint64_t value_length)
+{
+	return (big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER) +
+	       flags_width_bytes(flags_width_code(client_flags)) + (cas_given ? 8 : 0) + key_length +
+	       value_length;
+}
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * maintain.c: what runs in the background, in bounded slices: ages move on, expired items give their
+ * memory back, flushed ones too, the index shrinks, and memory over a lowered limit is released.
+ */
+#include "store/internal.h"
+
+/* One slice is some tens of microseconds to a millisecond; the caller comes back at once while more
+ * is waiting, and other work of its thread gets its turn in between. */
+#define AGE_PAGES 256u
+#define EXPIRY_PAGES 512u
+#define EXPIRY_REMOVALS 2048u
+#define FLUSH_BUCKETS 256u
+#define SHRINK_STEPS 64u
+#define RELEASE_PAGES 8u
+
+/* ---- ages ---- */
+
+/* Under the class's lock the page keeps its class and its layout. */
+static void age_page(struct store *s, uint32_t number)
+{
+	struct slab *sl = &s->slab;
+	struct page *pg = &sl->pages[number];
+	struct slab_class *sc = &sl->classes[page_class_index(pg)];
+	char *page = sl->arena.base + ((size_t)number << sl->page_shift);
+
+	if (atomic_load_explicit(&pg->state, memory_order_acquire) == PAGE_FREE)
+		return;
+	lock_acquire(&sc->lock);
+	if (pg->state != PAGE_FREE && page_class_index(pg) == sc->index)
+		age_advance((_Atomic uint8_t *)(page + sc->age_offset), pg->fresh_index, s->tick);
+	lock_release(&sc->lock);
+}
+
+static bool step_ages(struct store *s)
+{
+	struct slab *sl = &s->slab;
+	uint32_t end = slab_page_end(sl);
+
+	for (unsigned i = 0; s->age_page && i < AGE_PAGES; i++, s->age_page++) {
+		if (s->age_page >= end) {
+			s->age_page = 0;
+			break;
+		}
+		age_page(s, s->age_page);
+	}
+	return s->age_page != 0;
+}
+
+/* ---- expiry ---- */
+
+/*
+ * Removes what has expired in one page and learns the page's next expiry.
+ * 1. The minimum is reset first: an expiry set from here on lowers it again.
+ * 2. Then the entries are read; whoever set one before step 1 is seen here.
+ */
+static unsigned expire_page(struct store_thread *st, uint32_t number, struct slab_class *sc)
+{
+	struct store *s = st->store;
+	struct page *pg = &s->slab.pages[number];
+	const _Atomic uint32_t *entries = slab_expiry(&s->slab, sc, slab_reference(&s->slab, sc, number, 0));
+	uint32_t next = UINT32_MAX;
+	unsigned removed = 0;
+
+	atomic_store_explicit(&pg->min_expiry, 0, memory_order_seq_cst);
+	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
+		uint32_t expiry = atomic_load_explicit(&((_Atomic uint32_t *)entries)[i],
+		                                       memory_order_seq_cst);
+
+		if (expiry == EXPIRY_NEVER)
+			continue;
+		if (expiry > st->now) {
+			next = MIN(next, expiry);
+			continue;
+		}
+		uint32_t reference = slab_reference(&s->slab, sc, number, i);
+		enum chunk_kind kind = item_kind(chunk_item(s, reference));
+
+		if (kind == CHUNK_DETACHED)
+			next = MIN(next, expiry); /* about to be published, or gone: look again */
+		if (kind != CHUNK_ITEM)
+			continue;
+		reclaim_room(st);
+		if (page_class_index(pg) != sc->index || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+			continue;
+		/* A new item may have taken the chunk meanwhile. */
+		if (is_expired(slab_get_expiry(&s->slab, sc, reference), st->now))
+			removed += remove_reference(st, reference, ENDED_EXPIRED);
+	}
+	if (next != UINT32_MAX) {
+		uint32_t min = atomic_load_explicit(&pg->min_expiry, memory_order_relaxed);
+
+		while ((min == 0 || next < min) &&
+		       !atomic_compare_exchange_weak(&pg->min_expiry, &min, next))
+			;
+	}
+	return removed;
+}
+
+static bool step_expiry(struct store_thread *st)
+{
+	struct store *s = st->store;
+	struct slab *sl = &s->slab;
+	unsigned removed = 0;
+
+	for (unsigned i = 0; s->expiry_page && i < EXPIRY_PAGES && removed < EXPIRY_REMOVALS;
+	     i++, s->expiry_page++) {
+		if (s->expiry_page >= slab_page_end(sl)) {
+			s->expiry_page = 0;
+			break;
+		}
+		struct page *pg = &sl->pages[s->expiry_page];
+		uint32_t min = atomic_load_explicit(&pg->min_expiry, memory_order_relaxed);
+
+		if (min == 0 || min > st->now || pg->state == PAGE_FREE ||
+		    !atomic_load_explicit(&pg->has_expiry, memory_order_acquire))
+			continue;
+		removed += expire_page(st, s->expiry_page, &sl->classes[page_class_index(pg)]);
+	}
+	return s->expiry_page != 0;
+}
+
+/* ---- memory ---- */
+
+static bool step_limit(struct store_thread *st)
+{
+	struct store *s = st->store;
+
+	for (unsigned i = 0; i < RELEASE_PAGES && budget_excess(&s->budget); i++)
+		if (!s->options.evict || !release_page(st, NULL))
+			return false;
+	return budget_excess(&s->budget) != 0;
+}
+
+/* The index could not grow: it gets the memory of one page. */
+static void feed_index(struct store_thread *st)
+{
+	struct index *ix = &st->store->index;
+
+	if (atomic_exchange_explicit(&ix->wants_memory, false, memory_order_relaxed) &&
+	    st->store->options.evict)
+		release_page(st, NULL);
+}
+
+bool store_maintain(struct store_thread *st, uint32_t now)
+{
+	struct store *s = st->store;
+	bool more = false;
+
+	store_enter(st, now);
+	if (now != s->maintained_second) {
+		s->maintained_second = now;
+		s->tick++;
+		s->age_page = 1;
+		if (!s->expiry_page)
+			s->expiry_page = 1;
+	}
+	reclaim_room(st);
+	more |= step_ages(s);
+	more |= step_expiry(st);
+	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, st);
+	reclaim(st);
+	feed_index(st);
+	more |= step_limit(st);
+	flush_count(st);
+	more |= index_shrink(&s->index, SHRINK_STEPS, st) == SHRINK_STEPS;
+	reclaim(st);
+	return_stocks(st, true);
+	store_leave(st);
+	return more;
+}
+
+enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
+{
+	struct store *s = st->store;
+
+	if (limit_bytes > (uint64_t)s->slab.page_limit << s->slab.page_shift)
+		return STATUS_TOO_LARGE;
+	if (limit_bytes < (1u << 20))
+		return STATUS_NO_MEMORY;
+	budget_set_limit(&s->budget, limit_bytes);
+	return STATUS_OK;
+}
+
+bool store_release_bytes(struct store_thread *st, uint64_t bytes)
+{
+	struct store *s = st->store;
+	uint64_t wanted = budget_used(&s->budget);
+
+	wanted = wanted > bytes ? wanted - bytes : 0;
+	while (budget_used(&s->budget) > wanted)
+		if (!s->options.evict || !release_page(st, NULL))
+			return false;
+	return true;
+}

@@ -1,0 +1,592 @@
+/*
+ * reclaim.c: where memory comes from when there is none: what was removed and is past its grace
+ * period, fresh pages, the policy's victims, pages of other classes.
+ *
+ * A safe point is a call at which the thread holds no pointer into the store. Only there may a
+ * thread wait for others' turns to end, since only there it can end its own; and it must hold no
+ * lock, since others may want that lock before their turn can end.
+ */
+#include "store/internal.h"
+
+/* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
+ * microseconds; past the spins of lock_backoff each try yields the core. */
+#define WAIT_TRIES 20000u
+#define DRAIN_TRIES 2000u
+#define STEAL_TRIES 16u
+#define EVICT_BATCH STOCK_CHUNKS
+/* Compare ages with other classes every so many eviction batches. */
+#define COMPARE_EVERY 4u
+
+void quiesce(struct store_thread *st)
+{
+	epoch_enter(&st->store->epoch, st->slot);
+}
+
+/* ---- limbo ---- */
+
+static void limbo_push(struct store_thread *st, uint32_t reference)
+{
+	struct limbo *lb = &st->limbo;
+	uint32_t at = (lb->first + lb->count) % LIMBO_CHUNKS;
+
+	assert(lb->count < LIMBO_CHUNKS);
+	lb->references[at] = reference;
+	lb->stamps[at] = (uint32_t)epoch_stamp(&st->store->epoch);
+	lb->count++;
+}
+
+static void count_ending(struct store_thread *st, const struct slab_class *sc, struct item *it,
+                         uint32_t reference, enum ending ending)
+{
+	bool fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
+	               STATE_FETCHED;
+
+	COUNT(st, sc->index, items, -1);
+	COUNT(st, sc->index, bytes, -(int64_t)item_stored_bytes(sc, it));
+	switch (ending) {
+	case ENDED_EVICTED:
+		COUNT(st, sc->index, evicted, 1);
+		if (fetched)
+			COUNT(st, sc->index, evicted_active, 1);
+		else
+			COUNT(st, sc->index, evicted_unfetched, 1);
+		break;
+	case ENDED_EXPIRED:
+		COUNT(st, sc->index, expired, 1);
+		if (!fetched)
+			COUNT(st, sc->index, expired_unfetched, 1);
+		break;
+	case ENDED_FLUSHED:
+		COUNT(st, sc->index, flushed, 1);
+		break;
+	case ENDED_DELETED:
+	case ENDED_REPLACED:
+		break;
+	}
+}
+
+void retire(struct store_thread *st, uint32_t reference, enum ending ending)
+{
+	struct item *it = chunk_item(st->store, reference);
+
+	count_ending(st, slab_class_of(&st->store->slab, reference), it, reference, ending);
+	item_set_kind(it, CHUNK_DETACHED);
+	limbo_push(st, reference);
+}
+
+/* Back to this thread's stock, or to the chunk's page. */
+static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+	REQUIRES(sc->lock)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	uint32_t room = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+
+	if (sk->count < room && slab_page(&st->store->slab, reference)->state == PAGE_ACTIVE) {
+		sc->queue.ops->remove(&sc->queue, reference);
+		item_set_kind(chunk_item(st->store, reference), CHUNK_FREE);
+		sk->references[sk->count++] = reference;
+	} else {
+		slab_put(&st->store->slab, sc, reference);
+	}
+}
+
+static void put_one(struct store_thread *st, uint32_t reference)
+{
+	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
+
+	lock_acquire(&sc->lock);
+	put_chunk(st, sc, reference);
+	lock_release(&sc->lock);
+}
+
+static void put_segments(struct store_thread *st, uint32_t reference)
+{
+	while (reference) {
+		uint32_t next = ((struct segment *)slab_chunk(&st->store->slab, reference))->next;
+
+		put_one(st, reference);
+		reference = next;
+	}
+}
+
+/* A pinned item is left to its last unpin. */
+static bool orphan_if_pinned(struct item *it)
+{
+	uint32_t pins = atomic_load_explicit(&it->pins, memory_order_acquire);
+
+	do {
+		if (pins == 0)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&it->pins, &pins, pins | PIN_ORPHAN,
+	                                                memory_order_acq_rel, memory_order_acquire));
+	return true;
+}
+
+void discard(struct store_thread *st, uint32_t reference)
+{
+	struct item *it = chunk_item(st->store, reference);
+
+	if (slab_class_of(&st->store->slab, reference)->big)
+		put_segments(st, it->next);
+	put_one(st, reference);
+}
+
+/* Frees the oldest `n` of limbo; consecutive chunks of one class share a lock. */
+static void limbo_free(struct store_thread *st, uint32_t n)
+{
+	struct limbo *lb = &st->limbo;
+	struct slab_class *held = NULL;
+
+	while (n-- > 0) {
+		uint32_t reference = lb->references[lb->first];
+		struct slab_class *sc = slab_class_of(&st->store->slab, reference);
+
+		lb->first = (lb->first + 1) % LIMBO_CHUNKS;
+		lb->count--;
+		if (held != sc || sc->big) {
+			if (held)
+				lock_release(&held->lock);
+			held = NULL;
+		}
+		if (sc->big) {
+			if (!orphan_if_pinned(chunk_item(st->store, reference)))
+				discard(st, reference);
+			continue;
+		}
+		if (!held) {
+			held = sc;
+			lock_acquire(&held->lock);
+		}
+		put_chunk(st, sc, reference);
+	}
+	if (held)
+		lock_release(&held->lock);
+}
+
+/* How many of limbo, from its oldest, nobody can see any more. */
+static uint32_t limbo_ripe(const struct store_thread *st)
+{
+	const struct limbo *lb = &st->limbo;
+	uint32_t min = (uint32_t)epoch_min(&st->store->epoch);
+	uint32_t n = 0;
+
+	while (n < lb->count && (int32_t)(lb->stamps[(lb->first + n) % LIMBO_CHUNKS] - min) < 0)
+		n++;
+	return n;
+}
+
+unsigned reclaim(struct store_thread *st)
+{
+	if (st->limbo.count == 0)
+		return 0;
+	quiesce(st);
+	uint32_t n = limbo_ripe(st);
+
+	/* The global epoch is a line that all threads share: moved only when it is what we wait for. */
+	if (n == 0) {
+		epoch_advance(&st->store->epoch);
+		quiesce(st);
+		n = limbo_ripe(st);
+	}
+	limbo_free(st, n);
+	return n;
+}
+
+void reclaim_room(struct store_thread *st)
+{
+	unsigned spins = 0;
+
+	if (likely(st->limbo.count <= LIMBO_CHUNKS - LIMBO_MARGIN))
+		return;
+	for (;;) {
+		reclaim(st);
+		if (st->limbo.count <= LIMBO_CHUNKS - LIMBO_MARGIN)
+			return;
+		lock_backoff(&spins);
+	}
+}
+
+/* ---- rings: what happened, on its way to the policy ---- */
+
+/* Is it still the item that the entry was about, or one that took its place? Stale entries name
+ * chunks that are free, in another class's page or in the middle of another chunk. */
+static bool entry_is_live(struct store *s, const struct slab_class *sc, uint32_t reference)
+{
+	const struct page *pg = slab_page(&s->slab, reference);
+	uint32_t index = space_chunk_index(&sc->space, reference);
+	uint32_t number = slab_page_number(&s->slab, reference);
+
+	return pg->state != PAGE_FREE && page_class_index(pg) == sc->index &&
+	       index < pg->fresh_index &&
+	       slab_reference(&s->slab, sc, number, index) == reference &&
+	       item_kind(chunk_item(s, reference)) == CHUNK_ITEM;
+}
+
+static void drain_ring(struct store *s, struct ring *ring)
+{
+	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	/* acquire: pairs with the release in ring_push */
+	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+	struct slab_class *held = NULL;
+
+	for (; head != tail; head++) {
+		uint32_t entry = ring->entries[head % RING_ENTRIES];
+		uint32_t reference = entry & ~RING_HIT;
+		struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+		if (sc != held) {
+			if (held)
+				lock_release(&held->lock);
+			held = sc;
+			lock_acquire(&held->lock);
+		}
+		if (!entry_is_live(s, sc, reference))
+			continue;
+		if (entry & RING_HIT)
+			s->policy->hit(&sc->queue, reference);
+		else
+			s->policy->insert(&sc->queue, reference);
+	}
+	if (held)
+		lock_release(&held->lock);
+	/* release: pairs with the acquire in ring_push, the slots may be written again */
+	atomic_store_explicit(&ring->head, head, memory_order_release);
+}
+
+void drain_rings(struct store *s)
+{
+	lock_acquire(&s->drain_lock);
+	for (unsigned i = 0; i < s->thread_count; i++)
+		drain_ring(s, &s->threads[i].ring);
+	lock_release(&s->drain_lock);
+}
+
+void ring_push(struct store_thread *st, uint32_t entry)
+{
+	struct ring *ring = &st->ring;
+	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+
+	if (unlikely(tail - atomic_load_explicit(&ring->head, memory_order_acquire) == RING_ENTRIES)) {
+		lock_acquire(&st->store->drain_lock);
+		drain_ring(st->store, ring);
+		lock_release(&st->store->drain_lock);
+	}
+	ring->entries[tail % RING_ENTRIES] = entry;
+	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+}
+
+/* ---- counts ---- */
+
+void flush_count(struct store_thread *st)
+{
+	if (st->count_delta == 0)
+		return;
+	int32_t delta = st->count_delta;
+
+	st->count_delta = 0;
+	index_adjust(&st->store->index, delta, st);
+}
+
+void adjust_count(struct store_thread *st, int32_t delta)
+{
+	st->count_delta += delta;
+	if (st->count_delta > COUNT_SLACK || st->count_delta < -COUNT_SLACK)
+		flush_count(st);
+}
+
+/* ---- eviction ---- */
+
+bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending)
+{
+	struct store *s = st->store;
+	uint64_t hash = item_hash(s, reference);
+	struct bucket *b = index_lock(&s->index, hash, st);
+	struct index_slot at = { 0 };
+	uint32_t found;
+	bool removed = false;
+
+	while (index_scan(&s->index, b, hash, &at, &found)) {
+		if (found != reference)
+			continue;
+		index_remove(&s->index, b, &at);
+		retire(st, reference, ending);
+		removed = true;
+		break;
+	}
+	index_unlock(b);
+	if (removed)
+		adjust_count(st, -1);
+	return removed;
+}
+
+static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,
+                                   uint32_t reference)
+{
+	uint32_t expiry = slab_get_expiry(&st->store->slab, sc, reference);
+
+	return is_expired(expiry, st->now) ? ENDED_EXPIRED : ENDED_EVICTED;
+}
+
+/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many. */
+static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+{
+	struct store *s = st->store;
+	uint32_t victims[EVICT_BATCH];
+	unsigned wanted = MIN(EVICT_BATCH, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+	unsigned n = 0, removed = 0;
+
+	reclaim_room(st);
+	drain_rings(s);
+	lock_acquire(&sc->lock);
+	unsigned named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+
+	/* What is an item now, under the lock, stays readable until this turn's next safe point. */
+	for (unsigned i = 0; i < named; i++)
+		if (item_kind(chunk_item(s, victims[i])) == CHUNK_ITEM)
+			victims[n++] = victims[i];
+	lock_release(&sc->lock);
+	for (unsigned i = 0; i < n; i++)
+		removed += remove_reference(st, victims[i], eviction_ending(st, sc, victims[i]));
+	return removed;
+}
+
+/* ---- pages ---- */
+
+/* Idle seconds of the class's next victim and its page; false if the class has none. A class with
+ * an empty page is the best donor of all. */
+static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
+{
+	bool found = false;
+
+	lock_acquire(&sc->lock);
+	uint32_t oldest = sc->queue.ops->oldest(&sc->queue);
+
+	if (sc->partial_tail && s->slab.pages[sc->partial_tail].used_count == 0) {
+		*age = UINT32_MAX;
+		*page_number = sc->partial_tail;
+		found = true;
+	} else if (oldest) {
+		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
+		*page_number = slab_page_number(&s->slab, oldest);
+		found = true;
+	}
+	lock_release(&sc->lock);
+	return found;
+}
+
+struct donor {
+	struct slab_class *sc;
+	uint32_t page_number;
+	uint32_t age;
+	uint64_t weight;
+};
+
+/* The class whose next victim is idle longest; of several, the one with most pages. */
+static bool find_donor(struct store *s, const struct slab_class *except, struct donor *best)
+{
+	*best = (struct donor){ 0 };
+	for (unsigned i = 1; i <= s->slab.class_count; i++) {
+		struct slab_class *sc = &s->slab.classes[i];
+		uint32_t age, page_number;
+
+		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number))
+			continue;
+		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
+			*best = (struct donor){ sc, page_number, age, sc->page_count };
+	}
+	return best->sc != NULL;
+}
+
+/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
+static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	struct store *s = st->store;
+	struct item *it = chunk_item(s, reference);
+	enum chunk_kind kind = item_kind(it);
+
+	if (kind == CHUNK_SEGMENT) {
+		reference = ((struct segment *)it)->head;
+		if (!reference || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+			return;
+		sc = slab_class_of(&s->slab, reference);
+	} else if (kind != CHUNK_ITEM) {
+		return;
+	}
+	reclaim_room(st);
+	/* The safe point above may have let the item go. */
+	if (item_kind(chunk_item(s, reference)) == CHUNK_ITEM)
+		remove_reference(st, reference, eviction_ending(st, sc, reference));
+}
+
+static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
+{
+	const struct page *pg = &s->slab.pages[page_number];
+
+	return atomic_load_explicit(&((struct page *)pg)->state, memory_order_acquire) !=
+	               PAGE_DRAINING ||
+	       page_class_index(pg) != sc->index;
+}
+
+/* Empties an active page of the class. The page cannot change class meanwhile: it drains, and it
+ * closes only when its last chunk is put. */
+static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t page_number)
+{
+	struct store *s = st->store;
+	unsigned spins = 0;
+
+	return_stocks(st, true);
+	lock_acquire(&sc->lock);
+	bool draining = slab_drain(&s->slab, sc, page_number);
+
+	lock_release(&sc->lock);
+	if (!draining)
+		return false;
+	atomic_fetch_add_explicit(&s->drain_generation, 1, memory_order_release);
+	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
+		if (page_is_closed(s, sc, page_number))
+			return true;
+		evict_chunk(st, sc, slab_reference(&s->slab, sc, page_number, i));
+	}
+	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
+		reclaim(st);
+		if (page_is_closed(s, sc, page_number))
+			return true;
+		lock_backoff(&spins);
+	}
+	/* Something in it is being filled or sent by a slow client, or lies in an idle thread's stock. */
+	lock_acquire(&sc->lock);
+	slab_undrain(&s->slab, sc, page_number);
+	lock_release(&sc->lock);
+	return false;
+}
+
+bool release_page(struct store_thread *st, const struct slab_class *except)
+{
+	struct store *s = st->store;
+	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
+
+	drain_rings(s);
+	for (unsigned i = 0; i < STEAL_TRIES; i++) {
+		struct donor donor;
+
+		if (!find_donor(s, except, &donor))
+			return false;
+		if (drain_page(st, donor.sc, donor.page_number))
+			return true;
+		/* It could not be emptied, but what lived in it is gone: that may have closed others. */
+		if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
+			return true;
+	}
+	return false;
+}
+
+void return_stocks(struct store_thread *st, bool all)
+{
+	struct slab *sl = &st->store->slab;
+
+	for (unsigned i = 1; i <= sl->class_count; i++) {
+		struct slab_class *sc = &sl->classes[i];
+		struct stock *sk = &st->stocks[i];
+		unsigned kept = 0;
+
+		if (sk->count == 0)
+			continue;
+		lock_acquire(&sc->lock);
+		for (unsigned k = 0; k < sk->count; k++) {
+			uint32_t reference = sk->references[k];
+
+			if (all || slab_page(sl, reference)->state != PAGE_ACTIVE)
+				slab_put(sl, sc, reference);
+			else
+				sk->references[kept++] = reference;
+		}
+		lock_release(&sc->lock);
+		sk->count = (uint8_t)kept;
+	}
+}
+
+/* ---- allocation ---- */
+
+static bool stock_from_pages(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	unsigned wanted = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+
+	lock_acquire(&sc->lock);
+	sk->count = (uint8_t)(sk->count + slab_take(&st->store->slab, sc, sk->references + sk->count,
+	                                            wanted - sk->count, true));
+	lock_release(&sc->lock);
+	return sk->count > 0;
+}
+
+/* Every few batches: does another class keep items that are idle far longer than this one's next
+ * victim? Then its page serves better here. Twice as long, so that pages do not go back and forth. */
+static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	uint32_t own_age, page_number;
+	struct donor donor;
+
+	if (++sk->evictions % COMPARE_EVERY != 0)
+		return false;
+	if (!donor_age(st->store, sc, &own_age, &page_number))
+		return true;
+	return find_donor(st->store, sc, &donor) && donor.age > 2 * (uint64_t)own_age + 2;
+}
+
+/* One attempt to free memory that this class can use. */
+static bool make_room(struct store_thread *st, struct slab_class *sc)
+{
+	struct store *s = st->store;
+
+	if (!s->options.evict)
+		return false;
+	if (other_class_is_idle(st, sc) && release_page(st, sc)) {
+		atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
+		return true;
+	}
+	if (evict_batch(st, sc))
+		return true;
+	if (st->limbo.count)
+		return true;
+	if (!release_page(st, sc))
+		return false;
+	atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
+	return true;
+}
+
+static bool refill(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	unsigned spins = 0, failures = 0;
+
+	for (unsigned i = 0; i < WAIT_TRIES; i++) {
+		reclaim(st);
+		if (sk->count || stock_from_pages(st, sc))
+			return true;
+		/* Evicting again would not help what only waits for other threads' turns. */
+		if (st->limbo.count >= EVICT_BATCH) {
+			lock_backoff(&spins);
+			if (i % 64 != 63)
+				continue;
+		}
+		if (!make_room(st, sc)) {
+			if (!st->store->options.evict || ++failures > 3)
+				break;
+		}
+	}
+	COUNT(st, sc->index, out_of_memory, 1);
+	return false;
+}
+
+uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+
+	if (unlikely(sk->count == 0) && !refill(st, sc))
+		return 0;
+	uint32_t reference = sk->references[--sk->count];
+
+	slab_begin_use(&st->store->slab, sc, reference);
+	return reference;
+}

@@ -1,0 +1,230 @@
+/*
+ * slab.h: the arena, its pages, and the size classes that carve them into chunks.
+ *
+ *   arena:  | page 0: never used | page 1 | page 2 | ...        reserved once, filled as needed
+ *   page:   | chunk | chunk | ... | state bytes | age bytes | policy side bytes |
+ *   expiry: a second region with one stretch a page, 4 bytes a chunk, resident only for pages
+ *           that hold an item with an expiry
+ *
+ * A page is charged to the budget when it is taken and dropped (given back to the system) when its
+ * last chunk is free and another page of its class has room. Free chunks are kept per page, so that
+ * an empty page is noticed at once; chunks are first handed out in order, so that a fresh page is
+ * touched only as far as it is used.
+ *
+ * Locks: a class's lock guards its page lists, its policy queue and the allocation state of its
+ * pages; the arena's lock guards the list of free pages. Class before arena.
+ */
+#ifndef LARDER_SLAB_H
+#define LARDER_SLAB_H
+
+#include <stdatomic.h>
+
+#include "eviction/policy.h"
+#include "store/base/base.h"
+#include "store/base/lock.h"
+#include "store/base/region.h"
+#include "store/budget.h"
+#include "store/item.h"
+
+#define SLAB_CLASS_MAX 192
+#define PAGE_NONE 0u
+#define CHUNK_MIN_BYTES 24u
+#define CHUNK_STEP_BYTES 8u
+
+/* State byte of a chunk. */
+#define STATE_FETCHED 0x01 /* hit since it was stored */
+
+/* Age byte of a chunk: idle time since the last access, in steps that grow; see age_seconds. */
+#define AGE_MAX 255u
+
+enum page_state {
+	PAGE_FREE,     /* not in any class */
+	PAGE_ACTIVE,   /* chunks are handed out */
+	PAGE_DRAINING, /* being emptied: what is freed stays free until the page is */
+};
+
+struct page {
+	_Atomic uint8_t class_index; /* const while a chunk of the page is in use */
+	_Atomic uint8_t state;       /* under the class's lock; read anywhere */
+	_Atomic uint8_t has_expiry;  /* the page's expiry stretch is charged and valid */
+	bool listed;                 /* in its class's partial list; under the class's lock */
+	uint16_t used_count;         /* chunks handed out; under the class's lock */
+	uint16_t fresh_index;        /* chunks from here on were never handed out */
+	uint16_t free_plus_one;      /* first of the free list */
+	uint32_t newer;              /* partial list, or the arena's free list */
+	uint32_t older;
+	uint32_t generation_seed;    /* of the first use of every chunk */
+	_Atomic uint32_t min_expiry; /* no chunk expires before it; 0: none does */
+};
+
+struct slab_class {
+	/* const after init */
+	struct chunk_space space;
+	uint32_t chunk_bytes;
+	uint32_t chunks_per_page;
+	uint32_t state_offset;
+	uint32_t age_offset;
+	uint32_t expiry_bytes; /* of one page's expiry stretch, whole OS pages */
+	uint8_t index;
+	bool big; /* items have the big header */
+	/* under lock */
+	_Alignas(CACHE_LINE_BYTES) struct lock lock;
+	uint32_t partial_head;
+	uint32_t partial_tail;
+	uint32_t page_count;
+	uint32_t partial_count;
+	uint64_t used_chunks;
+	struct policy_queue queue;
+};
+
+struct slab_options {
+	uint64_t limit_max_bytes;
+	uint32_t page_bytes;      /* a power of two */
+	uint32_t chunk_min_bytes;
+	double growth_factor;
+	bool huge_pages;
+	const struct policy_ops *policy;
+};
+
+struct slab {
+	/* const after init */
+	struct region arena;
+	struct region expiry;
+	struct region page_table;
+	struct page *pages;
+	struct budget *budget;
+	uint32_t page_limit;    /* page numbers are below it */
+	uint32_t page_bytes;
+	uint32_t expiry_stride; /* bytes of address space of one page's expiry stretch */
+	uint8_t page_shift;
+	uint8_t reference_shift;
+	uint8_t class_count;    /* classes are 1 .. class_count */
+	uint32_t chunk_max_bytes;
+	uint8_t cas_shift;
+	uint8_t class_of_step[CHUNK_SMALL_MAX / CHUNK_STEP_BYTES + 1];
+	/* under arena_lock */
+	_Alignas(CACHE_LINE_BYTES) struct lock arena_lock;
+	uint32_t free_head;
+	uint32_t free_count;
+	_Atomic uint32_t fresh_page; /* pages from here on were never used */
+	uint32_t table_charged_bytes;
+	_Atomic uint64_t pages_in_use;
+	struct slab_class classes[SLAB_CLASS_MAX];
+};
+
+enum status slab_init(struct slab *sl, const struct slab_options *options, struct budget *budget);
+void slab_fini(struct slab *sl);
+
+/* ---- naming chunks: any thread, no lock ---- */
+
+static inline void *slab_chunk(const struct slab *sl, uint32_t reference)
+{
+	return sl->arena.base + ((size_t)reference << sl->reference_shift);
+}
+
+static inline uint32_t slab_page_number(const struct slab *sl, uint32_t reference)
+{
+	return (uint32_t)(((size_t)reference << sl->reference_shift) >> sl->page_shift);
+}
+
+static inline struct page *slab_page(const struct slab *sl, uint32_t reference)
+{
+	return &sl->pages[slab_page_number(sl, reference)];
+}
+
+static inline uint8_t page_class_index(const struct page *pg)
+{
+	/* relaxed: a reference that is safe to use was published after the class was set */
+	return atomic_load_explicit(&pg->class_index, memory_order_relaxed);
+}
+
+static inline struct slab_class *slab_class_of(const struct slab *sl, uint32_t reference)
+{
+	return (struct slab_class *)&sl->classes[page_class_index(slab_page(sl, reference))];
+}
+
+static inline uint32_t slab_reference(const struct slab *sl, const struct slab_class *sc,
+                                      uint32_t page_number, uint32_t chunk_index)
+{
+	size_t offset = ((size_t)page_number << sl->page_shift) + (size_t)chunk_index * sc->chunk_bytes;
+
+	return (uint32_t)(offset >> sl->reference_shift);
+}
+
+/* Side bytes. Relaxed: each is a hint of its own, nothing else is read through it. */
+static inline _Atomic uint8_t *slab_state(const struct slab_class *sc, uint32_t reference)
+{
+	return (_Atomic uint8_t *)(space_page(&sc->space, reference) + sc->state_offset +
+	                           space_chunk_index(&sc->space, reference));
+}
+
+static inline _Atomic uint8_t *slab_age(const struct slab_class *sc, uint32_t reference)
+{
+	return (_Atomic uint8_t *)(space_page(&sc->space, reference) + sc->age_offset +
+	                           space_chunk_index(&sc->space, reference));
+}
+
+static inline _Atomic uint32_t *slab_expiry(const struct slab *sl, const struct slab_class *sc,
+                                            uint32_t reference)
+{
+	uint32_t *stretch = (uint32_t *)(sl->expiry.base + (size_t)slab_page_number(sl, reference) *
+	                                                           sl->expiry_stride);
+
+	return (_Atomic uint32_t *)(stretch + space_chunk_index(&sc->space, reference));
+}
+
+/* slab_get_expiry: EXPIRY_NEVER (0) for pages where nothing expires. */
+static inline uint32_t slab_get_expiry(const struct slab *sl, const struct slab_class *sc,
+                                       uint32_t reference)
+{
+	/* acquire: pairs with the release in slab_set_expiry that made the stretch valid */
+	if (!atomic_load_explicit(&slab_page(sl, reference)->has_expiry, memory_order_acquire))
+		return 0;
+	return atomic_load_explicit(slab_expiry(sl, sc, reference), memory_order_relaxed);
+}
+
+/* slab_set_expiry: false when the budget has no room for the page's stretch. Call it only for a
+ * chunk that is in use. Setting 0 never fails. */
+bool slab_set_expiry(struct slab *sl, struct slab_class *sc, uint32_t reference, uint32_t expiry);
+
+/* slab_class_for: the smallest class whose chunks hold so many bytes, NULL when none does. */
+struct slab_class *slab_class_for(struct slab *sl, uint64_t bytes);
+
+/* CAS unique of a chunk's present use. Unique for the key: a key never returns to the same chunk
+ * with the same generation within 2^24 uses of that chunk. Below 2^53 for arenas up to 4 GB, since
+ * some clients keep it in a double. */
+static inline uint64_t slab_cas(const struct slab *sl, uint32_t reference, uint32_t generation)
+{
+	return ((uint64_t)generation << sl->cas_shift) | reference;
+}
+
+/* ---- handing out: under the class's lock ---- */
+
+/* slab_take: up to `want` chunks; opens a new page if `may_grow` and the budget has one. */
+unsigned slab_take(struct slab *sl, struct slab_class *sc, uint32_t *references, unsigned want,
+                   bool may_grow) REQUIRES(sc->lock);
+/* slab_put: the chunk is nobody's; unlinks it from the policy's queue. May drop its page. */
+void slab_put(struct slab *sl, struct slab_class *sc, uint32_t reference) REQUIRES(sc->lock);
+/* slab_drain: no chunk of the page is handed out any more; when the last one is put it is dropped.
+ * False if the page is not an active page of the class. */
+bool slab_drain(struct slab *sl, struct slab_class *sc, uint32_t page_number) REQUIRES(sc->lock);
+/* slab_undrain: the page could not be emptied; it serves again. */
+void slab_undrain(struct slab *sl, struct slab_class *sc, uint32_t page_number) REQUIRES(sc->lock);
+
+/* slab_begin_use: gives a taken chunk its next generation and makes it DETACHED. */
+void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference);
+
+/* ---- ages ---- */
+
+/* Seconds that an age byte stands for: exact to 64, then steps of 8, 64 and 1024 seconds. */
+uint32_t age_seconds(uint8_t age);
+/* age_advance: one second passed for `count` ages; `tick` numbers the seconds. */
+void age_advance(_Atomic uint8_t *ages, uint32_t count, uint32_t tick);
+
+uint32_t slab_pages_in_use(const struct slab *sl);
+/* One past the highest page number ever used. */
+uint32_t slab_page_end(const struct slab *sl);
+
+void slab_check(struct slab *sl);
+
+#endif

@@ -1,0 +1,454 @@
+/*
+ * store.c: the life of a store, turns, and look-ups. What changes items is in write.c, what frees
+ * them in reclaim.c, what runs in the background in maintain.c.
+ */
+#include <sys/mman.h>
+
+#include "store/internal.h"
+
+#define LIMIT_MIN_BYTES (1u << 20)
+
+/* ---- items ---- */
+
+uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it)
+{
+	uint32_t word = item_word(it);
+	uint32_t header = sc->big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER;
+
+	return header + word_fields_bytes(word) + it->key_length + item_value_length(sc, it, word);
+}
+
+uint64_t item_hash(const struct store *s, uint32_t reference)
+{
+	struct item *it = chunk_item(s, reference);
+	bool big = slab_class_of(&s->slab, reference)->big;
+
+	return hash_key(&s->secret, item_key(it, big, item_word(it)), it->key_length);
+}
+
+static uint64_t hash_of_entry(void *context, uint32_t reference)
+{
+	return item_hash(context, reference);
+}
+
+static void entry_flushed(void *thread_context, uint32_t reference)
+{
+	struct store_thread *st = thread_context;
+
+	retire(st, reference, ENDED_FLUSHED);
+	st->count_delta--;
+}
+
+bool item_has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length)
+{
+	struct item *it = chunk_item(s, reference);
+
+	if (it->key_length != key_length)
+		return false;
+	bool big = slab_class_of(&s->slab, reference)->big;
+
+	return memcmp(item_key(it, big, item_word(it)), key, key_length) == 0;
+}
+
+void view_fill(const struct store *s, uint32_t reference, struct item_view *view)
+{
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+	struct item *it = chunk_item(s, reference);
+	uint32_t word = item_word(it);
+	const char *key = item_key(it, sc->big, word);
+
+	view->reference = reference;
+	view->class_index = sc->index;
+	view->item = it;
+	view->key = key;
+	view->key_length = it->key_length;
+	view->value = key + it->key_length;
+	view->value_length = view->part_length = item_value_length(sc, it, word);
+	if (sc->big && it->next)
+		view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->value);
+	view->client_flags = item_client_flags(it, sc->big, word);
+	view->marks = word_marks(word);
+	view->expiry = slab_get_expiry(&s->slab, sc, reference);
+	view->expired = false;
+}
+
+/* ---- life ---- */
+
+static uint32_t choose_page_bytes(uint64_t limit_bytes)
+{
+	/* Every size class may hold a page that it does not fill, so pages are small where the
+	 * budget is; large ones waste less at their ends and on expiry stretches. */
+	if (limit_bytes < (16u << 20))
+		return 16u << 10;
+	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
+}
+
+static uint64_t choose_limit_max(const struct store_options *o)
+{
+	if (o->limit_max_bytes)
+		return o->limit_max_bytes;
+	return MAX(o->limit_bytes * 4, 1ULL << 30);
+}
+
+static enum status threads_init(struct store *s)
+{
+	size_t bytes = s->thread_count * (sizeof(struct store_thread) + sizeof(struct epoch_slot));
+
+	if (region_reserve(&s->thread_region, bytes, false) != STATUS_OK)
+		return STATUS_SYSTEM;
+	s->threads = (struct store_thread *)s->thread_region.base;
+	struct epoch_slot *slots = (struct epoch_slot *)(s->threads + s->thread_count);
+
+	epoch_init(&s->epoch, slots, s->thread_count);
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		s->threads[i].store = s;
+		s->threads[i].slot = i;
+	}
+	/* The stocks and counters of classes that a thread never uses stay untouched. */
+	budget_charge(&s->budget, ACCOUNT_THREADS, ALIGN_UP(bytes, (size_t)OS_PAGE_BYTES));
+	return STATUS_OK;
+}
+
+enum status store_init(struct store **out, const struct store_options *options)
+{
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "client flags are stored as bytes");
+	uint64_t limit_max = choose_limit_max(options);
+
+	*out = NULL;
+	if (options->limit_bytes < LIMIT_MIN_BYTES || limit_max < options->limit_bytes)
+		return STATUS_NO_MEMORY;
+	struct store *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                       -1, 0);
+
+	if (s == MAP_FAILED)
+		return STATUS_SYSTEM;
+	s->options = *options;
+	s->policy = options->policy;
+	s->thread_count = options->thread_count;
+	s->pin_limit_bytes = options->limit_bytes / 2;
+	hash_secret_init(&s->secret, options->hash_seed);
+	lock_init(&s->drain_lock);
+	budget_init(&s->budget, options->limit_bytes);
+	budget_charge(&s->budget, ACCOUNT_PAGES, ALIGN_UP(sizeof(*s), (size_t)OS_PAGE_BYTES));
+
+	struct slab_options so = {
+		.limit_max_bytes = limit_max,
+		.page_bytes = choose_page_bytes(options->limit_bytes),
+		.chunk_min_bytes = options->chunk_min_bytes,
+		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
+		.policy = options->policy,
+	};
+	struct index_callbacks callbacks = {
+		.hash_of = hash_of_entry,
+		.flushed = entry_flushed,
+		.context = s,
+	};
+
+	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)
+		goto unmap_store;
+	if (index_init(&s->index, &s->budget, limit_max, &callbacks) != STATUS_OK)
+		goto fini_slab;
+	if (threads_init(s) != STATUS_OK)
+		goto fini_index;
+	*out = s;
+	return STATUS_OK;
+
+fini_index:
+	index_fini(&s->index);
+fini_slab:
+	slab_fini(&s->slab);
+unmap_store:
+	munmap(s, sizeof(*s));
+	return STATUS_SYSTEM;
+}
+
+void store_fini(struct store *s)
+{
+	region_release(&s->thread_region);
+	index_fini(&s->index);
+	slab_fini(&s->slab);
+	munmap(s, sizeof(*s));
+}
+
+struct store_thread *store_thread_get(struct store *s, unsigned index)
+{
+	assert(index < s->thread_count);
+	return &s->threads[index];
+}
+
+struct budget *store_budget(struct store *s)
+{
+	return &s->budget;
+}
+
+/* ---- turns ---- */
+
+/* Once a second per thread: what piled up is settled, so that an idle thread holds nothing back. */
+static void thread_second(struct store_thread *st)
+{
+	flush_count(st);
+	reclaim(st);
+	uint32_t generation = atomic_load_explicit(&st->store->drain_generation, memory_order_acquire);
+
+	if (generation != st->drain_seen) {
+		st->drain_seen = generation;
+		return_stocks(st, false);
+	}
+}
+
+void store_enter(struct store_thread *st, uint32_t now)
+{
+	epoch_enter(&st->store->epoch, st->slot);
+	if (unlikely(now != st->now)) {
+		st->now = now;
+		thread_second(st);
+	}
+}
+
+void store_leave(struct store_thread *st)
+{
+	epoch_leave(&st->store->epoch, st->slot);
+}
+
+uint32_t store_now(const struct store_thread *st)
+{
+	return st->now;
+}
+
+/* ---- look-ups ---- */
+
+uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_length)
+{
+	return hash_key(&st->store->secret, key, key_length);
+}
+
+void store_prefetch_bucket(const struct store_thread *st, uint64_t hash)
+{
+	__builtin_prefetch(index_bucket(&st->store->index, hash));
+}
+
+/* Second pass over a batch: the bucket is here by now; fetch what a hit will touch. Reads without
+ * checking, since a wrong guess costs a wasted prefetch and nothing else. */
+void store_prefetch_item(const struct store_thread *st, uint64_t hash)
+{
+	const struct store *s = st->store;
+	const struct bucket *b = index_bucket(&s->index, hash);
+	uint32_t mask = bucket_match(b, index_tag(hash));
+
+	if (!mask)
+		return;
+	uint32_t reference = atomic_load_explicit(
+		&((struct bucket *)b)->references[__builtin_ctz(mask)], memory_order_relaxed);
+	const char *chunk = slab_chunk(&s->slab, reference);
+
+	__builtin_prefetch(chunk);
+	__builtin_prefetch(chunk + CACHE_LINE_BYTES);
+	if (slab_page_number(&s->slab, reference) >= s->slab.page_limit)
+		return;
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+	__builtin_prefetch((const void *)slab_state(sc, reference));
+}
+
+static bool find(const struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                 uint32_t *reference)
+{
+	uint32_t candidates[INDEX_CANDIDATES_MAX];
+	unsigned n = index_candidates(&st->store->index, hash, candidates);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (likely(item_has_key(st->store, candidates[i], key, key_length))) {
+			*reference = candidates[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+bool store_peek(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                struct item_view *view)
+{
+	uint32_t reference;
+
+	view->expired = false;
+	if (!find(st, key, key_length, hash, &reference))
+		return false;
+	view_fill(st->store, reference, view);
+	if (unlikely(is_expired(view->expiry, st->now))) {
+		view->expired = true;
+		return false;
+	}
+	const struct slab_class *sc = &st->store->slab.classes[view->class_index];
+
+	view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+	view->fetched = (atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
+	                 STATE_FETCHED) != 0;
+	return true;
+}
+
+/* A hit writes only what it changes: at most once a second per item the age, once the state. */
+static void note_hit(struct store_thread *st, const struct slab_class *sc,
+                     const struct item_view *view)
+{
+	if (!view->fetched) {
+		_Atomic uint8_t *state = slab_state(sc, view->reference);
+		uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
+
+		atomic_store_explicit(state, value | STATE_FETCHED, memory_order_relaxed);
+	}
+	if (view->age)
+		atomic_store_explicit(slab_age(sc, view->reference), 0, memory_order_relaxed);
+	COUNT(st, sc->index, get_hits, 1);
+	if (st->store->policy->hit)
+		ring_push(st, view->reference | RING_HIT);
+}
+
+bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+               struct item_view *view)
+{
+	if (!store_peek(st, key, key_length, hash, view))
+		return false;
+	note_hit(st, &st->store->slab.classes[view->class_index], view);
+	return true;
+}
+
+bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const char *key,
+                 size_t key_length, struct index_slot *at, uint32_t *reference)
+{
+	*at = (struct index_slot){ 0 };
+	while (index_scan(&s->index, locked, hash, at, reference))
+		if (item_has_key(s, *reference, key, key_length))
+			return true;
+	return false;
+}
+
+/* ---- views ---- */
+
+uint64_t store_view_cas(const struct store_thread *st, const struct item_view *view)
+{
+	const struct store *s = st->store;
+
+	return item_cas(s, &s->slab.classes[view->class_index], view->reference, view->item);
+}
+
+uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view)
+{
+	return age_seconds(view->age);
+}
+
+bool store_claim(struct store_thread *st, const struct item_view *view)
+{
+	uint32_t won = (uint32_t)ITEM_WON << WORD_MARKS_SHIFT;
+
+	return (atomic_fetch_or_explicit(&view->item->word, won, memory_order_relaxed) & won) == 0;
+}
+
+void store_value_first(const struct item_view *view, const struct store_thread *st,
+                       struct value_cursor *c)
+{
+	const struct slab_class *sc = &st->store->slab.classes[view->class_index];
+
+	c->part = view->value;
+	c->part_length = view->part_length;
+	c->remaining = view->value_length - view->part_length;
+	c->next_reference = sc->big ? view->item->next : 0;
+}
+
+bool store_value_next(const struct store_thread *st, struct value_cursor *c)
+{
+	if (!c->next_reference)
+		return false;
+	const struct slab *sl = &st->store->slab;
+	const struct segment *sg = slab_chunk(sl, c->next_reference);
+	uint32_t room = slab_class_of(sl, c->next_reference)->chunk_bytes - SEGMENT_HEADER;
+
+	c->part = sg->data;
+	c->part_length = MIN(room, c->remaining);
+	c->remaining -= c->part_length;
+	c->next_reference = sg->next;
+	return true;
+}
+
+/* ---- pins ---- */
+
+bool store_can_pin(const struct store_thread *st, const struct item_view *view)
+{
+	return st->store->slab.classes[view->class_index].big;
+}
+
+bool store_pin(struct store_thread *st, const struct item_view *view)
+{
+	struct store *s = st->store;
+	uint64_t pinned = atomic_fetch_add_explicit(&s->pinned_bytes, view->value_length,
+	                                            memory_order_relaxed);
+
+	if (pinned + view->value_length > s->pin_limit_bytes) {
+		atomic_fetch_sub_explicit(&s->pinned_bytes, view->value_length, memory_order_relaxed);
+		return false;
+	}
+	/* relaxed: the turn keeps the item until its end, which is later than this */
+	atomic_fetch_add_explicit(&view->item->pins, 1, memory_order_relaxed);
+	return true;
+}
+
+void store_unpin(struct store_thread *st, uint32_t reference)
+{
+	struct store *s = st->store;
+	struct item *it = chunk_item(s, reference);
+
+	atomic_fetch_sub_explicit(&s->pinned_bytes, it->value_length, memory_order_relaxed);
+	/* acq_rel: the last one to leave sees what the others did, and its own reads come first */
+	if (atomic_fetch_sub_explicit(&it->pins, 1, memory_order_acq_rel) == (PIN_ORPHAN | 1))
+		discard(st, reference);
+}
+
+/* ---- walking ---- */
+
+static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *left,
+                      void (*visit)(void *, const struct item_view *), void *context)
+{
+	struct store *s = st->store;
+	struct page *pg = &s->slab.pages[walk->page];
+
+	if (atomic_load_explicit(&pg->state, memory_order_acquire) == PAGE_FREE)
+		return true;
+	struct slab_class *sc = &s->slab.classes[page_class_index(pg)];
+
+	for (; walk->chunk < sc->chunks_per_page; walk->chunk++) {
+		uint32_t reference = slab_reference(&s->slab, sc, walk->page, walk->chunk);
+		struct item_view view;
+
+		if (*left == 0)
+			return false;
+		if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+			continue;
+		/* The page may have changed hands since; the index is what knows. */
+		if (page_class_index(pg) != sc->index)
+			return true;
+		view_fill(s, reference, &view);
+		if (page_class_index(pg) != sc->index || is_expired(view.expiry, st->now))
+			continue;
+		view.age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+		view.fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
+		               STATE_FETCHED;
+		visit(context, &view);
+		(*left)--;
+	}
+	return true;
+}
+
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+                void (*visit)(void *context, const struct item_view *view), void *context)
+{
+	size_t left = max_items;
+
+	if (walk->page == 0)
+		walk->page = 1;
+	while (walk->page < slab_page_end(&st->store->slab)) {
+		if (!walk_page(st, walk, &left, visit, context))
+			return true;
+		walk->page++;
+		walk->chunk = 0;
+	}
+	return false;
+}

@@ -1,0 +1,794 @@
+/*
+ * write.c: what changes items. A value comes in through a reservation; publishing it is one swap of
+ * a reference under its bucket's lock. Commands that compute a value from the old one (append,
+ * arithmetic) read without a lock, build the new item, and publish only if the old one is still there.
+ */
+#include <stdio.h>
+
+#include "store/internal.h"
+
+/* What memcached's item header takes when it compares an item with -I, so that the same values are
+ * refused: 48 bytes, the CAS unique, the key's and the value's ends. */
+#define LIMIT_HEADER_BYTES (48u + 8u + 1u + 2u)
+/* Times an append or an increment starts over because another writer came first. Somebody made
+ * progress each time. */
+#define RETRIES 1000u
+
+/* ---- reserving ---- */
+
+static bool over_limit(const struct store *s, const struct item_spec *spec)
+{
+	return (uint64_t)spec->value_length + spec->key_length + LIMIT_HEADER_BYTES +
+	               (spec->client_flags ? 4 : 0) >
+	       s->options.item_limit_bytes;
+}
+
+static void write_fields(struct item *it, bool big, const struct item_spec *spec)
+{
+	uint32_t word = item_word(it);
+	uint32_t code = flags_width_code(spec->client_flags);
+	char *at = item_fields(it, big);
+
+	word |= code | (spec->explicit_cas ? WORD_CAS_GIVEN : 0) |
+	        ((uint32_t)spec->marks << WORD_MARKS_SHIFT);
+	atomic_store_explicit(&it->word, word, memory_order_relaxed);
+	memcpy(at, &spec->client_flags, flags_width_bytes(code));
+	at += flags_width_bytes(code);
+	if (spec->explicit_cas) {
+		memcpy(at, &spec->explicit_cas, sizeof(spec->explicit_cas));
+		at += sizeof(spec->explicit_cas);
+	}
+	memcpy(at, spec->key, spec->key_length);
+}
+
+/* The class that holds the item whole; the largest one for the head of a chain. */
+static struct slab_class *class_for_item(struct slab *sl, const struct item_spec *spec)
+{
+	uint64_t bytes = item_total_bytes(false, spec->client_flags, spec->explicit_cas != 0,
+	                                  spec->key_length, spec->value_length);
+	struct slab_class *sc = slab_class_for(sl, bytes);
+
+	if (sc && !sc->big)
+		return sc;
+	sc = slab_class_for(sl, bytes + ITEM_BIG_HEADER - ITEM_SMALL_HEADER);
+	return sc ? sc : &sl->classes[sl->class_count];
+}
+
+enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
+                          struct reservation *rv)
+{
+	struct store *s = st->store;
+
+	rv->head = 0;
+	if (over_limit(s, spec))
+		return STATUS_TOO_LARGE;
+	struct slab_class *sc = class_for_item(&s->slab, spec);
+	uint32_t reference = alloc_chunk(st, sc);
+
+	if (!reference)
+		return STATUS_NO_MEMORY;
+	struct item *it = chunk_item(s, reference);
+	uint32_t total = (uint32_t)item_total_bytes(sc->big, spec->client_flags,
+	                                            spec->explicit_cas != 0, spec->key_length, 0);
+	uint32_t room = sc->chunk_bytes - total;
+
+	it->key_length = spec->key_length;
+	if (sc->big) {
+		it->slack = 0;
+		it->unused = 0;
+		it->value_length = spec->value_length;
+		it->next = 0;
+		atomic_store_explicit(&it->pins, 0, memory_order_relaxed);
+	} else {
+		it->slack = (uint8_t)(room - spec->value_length);
+	}
+	write_fields(it, sc->big, spec);
+	*rv = (struct reservation){
+		.hash = spec->hash,
+		.head = reference,
+		.current = reference,
+		.next = (char *)it + total,
+		.part_room = MIN(room, spec->value_length),
+		.remaining = spec->value_length,
+		.expiry = spec->expiry,
+		.value_length = spec->value_length,
+	};
+	return STATUS_OK;
+}
+
+/* Links the next part of a large value. */
+static bool extend(struct store_thread *st, struct reservation *rv)
+{
+	struct slab *sl = &st->store->slab;
+	struct slab_class *sc = slab_class_for(sl, (uint64_t)rv->remaining + SEGMENT_HEADER);
+
+	if (!sc)
+		sc = &sl->classes[sl->class_count];
+	uint32_t reference = alloc_chunk(st, sc);
+
+	if (!reference)
+		return false;
+	struct segment *sg = slab_chunk(sl, reference);
+
+	sg->next = 0;
+	sg->head = rv->head;
+	item_set_kind((struct item *)sg, CHUNK_SEGMENT);
+	if (rv->current == rv->head)
+		chunk_item(st->store, rv->head)->next = reference;
+	else
+		((struct segment *)slab_chunk(sl, rv->current))->next = reference;
+	rv->current = reference;
+	rv->next = sg->data;
+	rv->part_room = MIN(sc->chunk_bytes - SEGMENT_HEADER, rv->remaining);
+	return true;
+}
+
+char *reservation_room(struct store_thread *st, struct reservation *rv, uint32_t *room)
+{
+	*room = 0;
+	if (rv->remaining == 0)
+		return NULL;
+	if (rv->part_room == 0 && !extend(st, rv))
+		return NULL;
+	*room = rv->part_room;
+	return rv->next;
+}
+
+void reservation_advance(struct store_thread *st, struct reservation *rv, uint32_t bytes)
+{
+	assert(bytes <= rv->part_room);
+	rv->next += bytes;
+	rv->part_room -= bytes;
+	rv->remaining -= bytes;
+}
+
+bool reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
+                       uint32_t bytes)
+{
+	while (bytes > 0) {
+		uint32_t room;
+		char *next = reservation_room(st, rv, &room);
+
+		if (!next)
+			return false;
+		uint32_t n = MIN(room, bytes);
+
+		memcpy(next, data, n);
+		reservation_advance(st, rv, n);
+		data += n;
+		bytes -= n;
+	}
+	return true;
+}
+
+void store_abort(struct store_thread *st, struct reservation *rv)
+{
+	if (rv->head)
+		discard(st, rv->head);
+	rv->head = 0;
+}
+
+/* ---- publishing ---- */
+
+/* The expiry's place may need memory; having it beforehand keeps publishing free of failures. */
+static bool prepare_expiry(struct store_thread *st, uint32_t reference, uint32_t expiry)
+{
+	struct slab *sl = &st->store->slab;
+	struct slab_class *sc = slab_class_of(sl, reference);
+
+	for (unsigned i = 0; i < 8; i++) {
+		if (likely(slab_set_expiry(sl, sc, reference, expiry)))
+			return true;
+		if (!st->store->options.evict || !release_page(st, NULL))
+			break;
+	}
+	return false;
+}
+
+static void count_stored(struct store_thread *st, uint32_t reference)
+{
+	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
+	counter *total = &st->total_items;
+
+	COUNT(st, sc->index, items, 1);
+	COUNT(st, sc->index, cmd_set, 1);
+	COUNT(st, sc->index, bytes, item_stored_bytes(sc, chunk_item(st->store, reference)));
+	atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
+}
+
+/* Enters a new key into its locked bucket. When the index has no memory left, another entry of the
+ * bucket makes room. */
+static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
+                      int32_t *delta)
+{
+	struct index *ix = &st->store->index;
+	struct index_slot at;
+	uint32_t sacrificed;
+
+	*delta = 1;
+	if (likely(index_insert(ix, b, hash, reference)))
+		return true;
+	if (!st->store->options.evict || !index_any(ix, b, &at, &sacrificed))
+		return false;
+	index_remove(ix, b, &at);
+	retire(st, sacrificed, ENDED_EVICTED);
+	*delta = 0;
+	return index_insert(ix, b, hash, reference);
+}
+
+/* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. */
+static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
+                    const struct index_slot *at, uint32_t old, int32_t *delta)
+{
+	struct item *it = chunk_item(st->store, reference);
+
+	*delta = 0;
+	/* Nobody else knows the chunk yet: a plain store will do. */
+	atomic_store_explicit(&it->word,
+	                      (item_word(it) & ~WORD_KIND) | ((uint32_t)CHUNK_ITEM << WORD_KIND_SHIFT),
+	                      memory_order_release);
+	if (old) {
+		index_replace(at, reference);
+		retire(st, old, ENDED_REPLACED);
+	} else if (unlikely(!enter_key(st, b, hash, reference, delta))) {
+		item_set_kind(it, CHUNK_DETACHED);
+		return false;
+	}
+	count_stored(st, reference);
+	return true;
+}
+
+/* After the bucket is unlocked: tell the policy and the index's size. */
+static void published(struct store_thread *st, uint32_t reference, int32_t delta)
+{
+	ring_push(st, reference);
+	adjust_count(st, delta);
+}
+
+/* A CAS unique older than the item's (meta I). Uniques of the store's own making have no order; one
+ * that is not the item's was an earlier version's. Those that clients chose are numbers. */
+static bool is_older(const struct store *s, uint32_t reference, uint64_t compare_cas)
+{
+	struct item *it = chunk_item(s, reference);
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+	if (!(item_word(it) & WORD_CAS_GIVEN))
+		return true;
+	return compare_cas < item_cas(s, sc, reference, it);
+}
+
+/* What a set, add, replace or cas finds under the lock decides what becomes of it. */
+static enum store_result judge(struct store_thread *st, const struct commit_args *args, uint32_t old,
+                               bool alive, struct item *new_item)
+{
+	struct store *s = st->store;
+
+	if (args->mode == STORE_ADD && alive)
+		return STORE_NOT_STORED;
+	if (!alive) {
+		if (args->mode == STORE_REPLACE)
+			return STORE_NOT_STORED;
+		return args->has_compare ? STORE_NOT_FOUND : STORE_OK;
+	}
+	if (!args->has_compare)
+		return STORE_OK;
+	const struct slab_class *sc = slab_class_of(&s->slab, old);
+
+	if (item_cas(s, sc, old, chunk_item(s, old)) == args->compare_cas) {
+		COUNT(st, sc->index, cas_hits, 1);
+		return STORE_OK;
+	}
+	if (args->stale_on_older && is_older(s, old, args->compare_cas)) {
+		atomic_fetch_or_explicit(&new_item->word, (uint32_t)ITEM_STALE << WORD_MARKS_SHIFT,
+		                         memory_order_relaxed);
+		return STORE_OK;
+	}
+	COUNT(st, sc->index, cas_badval, 1);
+	return STORE_EXISTS;
+}
+
+static enum store_result commit_plain(struct store_thread *st, struct reservation *rv,
+                                      struct commit_args *args)
+{
+	struct store *s = st->store;
+	struct slab_class *sc = slab_class_of(&s->slab, rv->head);
+	struct item *it = chunk_item(s, rv->head);
+	const char *key = item_key(it, sc->big, item_word(it));
+	struct bucket *b = index_lock(&s->index, rv->hash, st);
+	struct index_slot at;
+	uint32_t old = 0;
+	int32_t delta = 0;
+	bool found = find_locked(s, b, rv->hash, key, it->key_length, &at, &old);
+	bool alive = found && !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, old), old),
+	                                  st->now);
+	enum store_result result = judge(st, args, old, alive, it);
+
+	if (result == STORE_OK) {
+		if (publish(st, b, rv->hash, rv->head, &at, found ? old : 0, &delta))
+			args->cas = item_cas(s, sc, rv->head, it);
+		else
+			result = STORE_NO_MEMORY;
+	}
+	index_unlock(b);
+	if (result == STORE_OK)
+		published(st, rv->head, delta);
+	else
+		discard(st, rv->head);
+	rv->head = 0;
+	return result;
+}
+
+/* ---- building on the old value ---- */
+
+/* Publishes `rv` only if `expected` is still the key's item, unchanged. */
+static enum store_result publish_over(struct store_thread *st, struct reservation *rv,
+                                      uint32_t expected, uint32_t expected_generation, uint64_t *cas)
+{
+	struct store *s = st->store;
+	struct bucket *b = index_lock(&s->index, rv->hash, st);
+	struct index_slot at = { 0 };
+	uint32_t found;
+	int32_t delta;
+	enum store_result result = STORE_EXISTS;
+
+	while (index_scan(&s->index, b, rv->hash, &at, &found)) {
+		if (found != expected ||
+		    word_generation(item_word(chunk_item(s, found))) != expected_generation)
+			continue;
+		publish(st, b, rv->hash, rv->head, &at, expected, &delta);
+		*cas = item_cas(s, slab_class_of(&s->slab, rv->head), rv->head,
+		                chunk_item(s, rv->head));
+		result = STORE_OK;
+		break;
+	}
+	index_unlock(b);
+	if (result == STORE_OK)
+		published(st, rv->head, 0);
+	else
+		discard(st, rv->head);
+	rv->head = 0;
+	return result;
+}
+
+/* An old value that a new one is built on. */
+struct basis {
+	char key[256];
+	struct item_view view;
+	struct item_spec spec;
+	uint32_t generation;
+	uint32_t reference;
+};
+
+static void basis_init(struct basis *bs, const char *key, size_t key_length, uint64_t hash)
+{
+	memcpy(bs->key, key, key_length);
+	bs->spec = (struct item_spec){
+		.key = bs->key,
+		.key_length = (uint8_t)key_length,
+		.hash = hash,
+	};
+}
+
+/* Looks the key up and prepares a spec for its successor. */
+static bool basis_find(struct store_thread *st, struct basis *bs)
+{
+	if (!store_peek(st, bs->spec.key, bs->spec.key_length, bs->spec.hash, &bs->view))
+		return false;
+	bs->reference = bs->view.reference;
+	bs->generation = word_generation(item_word(bs->view.item));
+	bs->spec.client_flags = bs->view.client_flags;
+	bs->spec.expiry = bs->view.expiry;
+	bs->spec.marks = bs->view.marks & ITEM_KEY_BINARY;
+	return true;
+}
+
+/* After an allocation: is the same item still there and readable? */
+static bool basis_again(struct store_thread *st, struct basis *bs)
+{
+	return store_peek(st, bs->spec.key, bs->spec.key_length, bs->spec.hash, &bs->view) &&
+	       bs->view.reference == bs->reference &&
+	       word_generation(item_word(bs->view.item)) == bs->generation;
+}
+
+/* Copies a whole value. Taking rv's further chunks are safe points, so a source that may need them
+ * must be the caller's own or pinned. */
+static bool copy_value(struct store_thread *st, struct reservation *rv, const struct item_view *from)
+{
+	struct value_cursor c;
+
+	store_value_first(from, st, &c);
+	do {
+		if (!reservation_write(st, rv, c.part, c.part_length))
+			return false;
+	} while (store_value_next(st, &c));
+	return true;
+}
+
+static bool copy_pinned(struct store_thread *st, struct reservation *rv, const struct item_view *from)
+{
+	if (!store_pin(st, from))
+		return false;
+	bool copied = copy_value(st, rv, from);
+
+	store_unpin(st, from->reference);
+	return copied;
+}
+
+/* Writes the old value and the new data, which lies complete and unpublished in `added`, in the
+ * order asked for. A small old value is copied aside first, a large one is pinned meanwhile. */
+static bool join(struct store_thread *st, struct reservation *rv, const struct item_view *found,
+                 uint32_t added, bool prepend)
+{
+	char kept[CHUNK_SMALL_MAX];
+	struct item_view old = *found, fresh;
+	bool pinned = store_can_pin(st, &old);
+
+	if (pinned && !store_pin(st, &old))
+		return false;
+	if (!pinned) {
+		memcpy(kept, old.value, old.value_length);
+		old.value = kept;
+		old.part_length = old.value_length;
+	}
+	view_fill(st->store, added, &fresh);
+	bool joined = copy_value(st, rv, prepend ? &fresh : &old) &&
+	              copy_value(st, rv, prepend ? &old : &fresh);
+
+	if (pinned)
+		store_unpin(st, old.reference);
+	return joined;
+}
+
+static enum store_result join_once(struct store_thread *st, struct basis *bs, uint32_t added,
+                                   uint32_t added_length, struct commit_args *args)
+{
+	struct reservation rv;
+
+	if (!basis_find(st, bs))
+		return STORE_NOT_STORED;
+	if (args->has_compare && store_view_cas(st, &bs->view) != args->compare_cas)
+		return STORE_EXISTS;
+	uint64_t length = (uint64_t)bs->view.value_length + added_length;
+
+	if (length > UINT32_MAX)
+		return STORE_TOO_LARGE;
+	bs->spec.value_length = (uint32_t)length;
+	enum status status = store_reserve(st, &bs->spec, &rv);
+
+	if (status != STATUS_OK)
+		return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+	if (!prepare_expiry(st, rv.head, bs->spec.expiry))
+		goto no_memory;
+	if (!basis_again(st, bs)) {
+		store_abort(st, &rv);
+		return STORE_EXISTS;
+	}
+	if (!join(st, &rv, &bs->view, added, args->mode == STORE_PREPEND))
+		goto no_memory;
+	return publish_over(st, &rv, bs->reference, bs->generation, &args->cas);
+
+no_memory:
+	store_abort(st, &rv);
+	return STORE_NO_MEMORY;
+}
+
+static enum store_result commit_joined(struct store_thread *st, struct reservation *rv,
+                                       struct commit_args *args)
+{
+	struct store *s = st->store;
+	struct slab_class *sc = slab_class_of(&s->slab, rv->head);
+	struct item *it = chunk_item(s, rv->head);
+	enum store_result result = STORE_EXISTS;
+	struct basis bs;
+
+	basis_init(&bs, item_key(it, sc->big, item_word(it)), it->key_length, rv->hash);
+	bs.spec.explicit_cas = (item_word(it) & WORD_CAS_GIVEN)
+	                               ? item_explicit_cas(it, sc->big, item_word(it))
+	                               : 0;
+	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+		result = join_once(st, &bs, rv->head, rv->value_length, args);
+		if (args->has_compare)
+			break;
+	}
+	if (result == STORE_NOT_STORED && args->vivify) {
+		struct commit_args add = { .mode = STORE_ADD };
+
+		if (!prepare_expiry(st, rv->head, args->vivify_expiry)) {
+			store_abort(st, rv);
+			return STORE_NO_MEMORY;
+		}
+		result = commit_plain(st, rv, &add);
+		args->cas = add.cas;
+		return result;
+	}
+	if (result == STORE_NOT_STORED && args->has_compare)
+		result = STORE_NOT_FOUND;
+	discard(st, rv->head);
+	rv->head = 0;
+	return result;
+}
+
+enum store_result store_commit(struct store_thread *st, struct reservation *rv,
+                               struct commit_args *args)
+{
+	assert(rv->head != 0);
+	assert(rv->remaining == 0);
+	args->cas = 0;
+	reclaim_room(st);
+	if (args->mode == STORE_APPEND || args->mode == STORE_PREPEND)
+		return commit_joined(st, rv, args);
+	if (unlikely(!prepare_expiry(st, rv->head, rv->expiry))) {
+		store_abort(st, rv);
+		return STORE_NO_MEMORY;
+	}
+	return commit_plain(st, rv, args);
+}
+
+enum store_result store_set(struct store_thread *st, const struct item_spec *spec, const char *value,
+                            struct commit_args *args)
+{
+	struct reservation rv;
+	enum status status = store_reserve(st, spec, &rv);
+
+	if (unlikely(status != STATUS_OK))
+		return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+	if (unlikely(!reservation_write(st, &rv, value, spec->value_length))) {
+		store_abort(st, &rv);
+		return STORE_NO_MEMORY;
+	}
+	return store_commit(st, &rv, args);
+}
+
+/* ---- deleting ---- */
+
+/* Marks stale and gives the item a new CAS unique in place: the next generation of its chunk. */
+static void invalidate(struct item *it, uint8_t set_marks, uint8_t clear_marks)
+{
+	uint32_t word = item_word(it), next;
+
+	do {
+		next = word | ((uint32_t)set_marks << WORD_MARKS_SHIFT);
+		next &= ~((uint32_t)clear_marks << WORD_MARKS_SHIFT);
+		next = (next & WORD_META) |
+		       (((word_generation(word) + 1) & GENERATION_MASK) << WORD_GENERATION_SHIFT);
+	} while (!atomic_compare_exchange_weak_explicit(&it->word, &word, next, memory_order_relaxed,
+	                                                memory_order_relaxed));
+}
+
+/* A small value fits its successor's one chunk, so that no safe point comes between. */
+static bool copy_whole(struct store_thread *st, struct reservation *rv, const struct item_view *from)
+{
+	return store_can_pin(st, from) ? copy_pinned(st, rv, from) : copy_value(st, rv, from);
+}
+
+/* Replaces the item by one with other fields: a CAS unique that the client chose, no value. */
+static enum store_result rebuild(struct store_thread *st, const char *key, size_t key_length,
+                                 uint64_t hash, const struct delete_args *args)
+{
+	enum store_result result = STORE_EXISTS;
+	struct basis bs;
+
+	basis_init(&bs, key, key_length, hash);
+	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+		struct reservation rv;
+		uint64_t cas;
+
+		if (!basis_find(st, &bs))
+			return STORE_NOT_FOUND;
+		if (args->has_compare && store_view_cas(st, &bs.view) != args->compare_cas)
+			return STORE_EXISTS;
+		bs.spec.value_length = args->clear_value ? 0 : bs.view.value_length;
+		bs.spec.client_flags = args->clear_value ? 0 : bs.view.client_flags;
+		bs.spec.explicit_cas = args->explicit_cas;
+		bs.spec.marks = bs.view.marks & (args->invalidate ? ITEM_KEY_BINARY : 0xff);
+		bs.spec.marks |= args->invalidate ? ITEM_STALE : 0;
+		bs.spec.expiry = args->set_expiry ? args->expiry : bs.view.expiry;
+		if (store_reserve(st, &bs.spec, &rv) != STATUS_OK)
+			return STORE_NO_MEMORY;
+		if (!prepare_expiry(st, rv.head, bs.spec.expiry)) {
+			store_abort(st, &rv);
+			return STORE_NO_MEMORY;
+		}
+		if (!basis_again(st, &bs)) {
+			store_abort(st, &rv);
+			continue;
+		}
+		if (!args->clear_value && !copy_whole(st, &rv, &bs.view)) {
+			store_abort(st, &rv);
+			return STORE_NO_MEMORY;
+		}
+		result = publish_over(st, &rv, bs.reference, bs.generation, &cas);
+	}
+	return result;
+}
+
+enum store_result store_delete(struct store_thread *st, const char *key, size_t key_length,
+                               uint64_t hash, const struct delete_args *args)
+{
+	struct store *s = st->store;
+	enum store_result result = STORE_OK;
+	struct index_slot at;
+	uint32_t found;
+
+	reclaim_room(st);
+	if (args->clear_value || args->explicit_cas)
+		return rebuild(st, key, key_length, hash, args);
+	struct bucket *b = index_lock(&s->index, hash, st);
+
+	if (!find_locked(s, b, hash, key, key_length, &at, &found)) {
+		index_unlock(b);
+		return STORE_NOT_FOUND;
+	}
+	struct slab_class *sc = slab_class_of(&s->slab, found);
+	struct item *it = chunk_item(s, found);
+	bool expired = is_expired(slab_get_expiry(&s->slab, sc, found), st->now);
+	bool removed = false;
+
+	if (expired) {
+		result = STORE_NOT_FOUND;
+	} else if (args->has_compare && item_cas(s, sc, found, it) != args->compare_cas) {
+		result = STORE_EXISTS;
+	} else if (args->invalidate && !(item_word(it) & WORD_CAS_GIVEN)) {
+		invalidate(it, ITEM_STALE, ITEM_WON);
+		/* No memory for a page's first expiry is no reason to keep the item valid. */
+		if (args->set_expiry && !slab_set_expiry(&s->slab, sc, found, args->expiry))
+			result = STORE_NO_MEMORY;
+	} else if (args->invalidate) {
+		index_unlock(b);
+		struct delete_args again = *args;
+
+		/* The client's own number cannot be counted up in place without surprising it. */
+		again.explicit_cas = item_explicit_cas(it, sc->big, item_word(it)) + 1;
+		return rebuild(st, key, key_length, hash, &again);
+	} else {
+		index_remove(&s->index, b, &at);
+		retire(st, found, ENDED_DELETED);
+		COUNT(st, sc->index, delete_hits, 1);
+		removed = true;
+	}
+	index_unlock(b);
+	if (removed)
+		adjust_count(st, -1);
+	return result;
+}
+
+/* ---- touching ---- */
+
+enum store_result store_touch(struct store_thread *st, const char *key, size_t key_length,
+                              uint64_t hash, uint32_t expiry, struct item_view *view)
+{
+	struct store *s = st->store;
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct bucket *b = index_lock(&s->index, hash, st);
+		struct index_slot at;
+		uint32_t found;
+		bool present = find_locked(s, b, hash, key, key_length, &at, &found) &&
+		               !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, found),
+		                                           found),
+		                           st->now);
+		bool done = present && slab_set_expiry(&s->slab, slab_class_of(&s->slab, found), found,
+		                                       expiry);
+
+		index_unlock(b);
+		if (!present)
+			return STORE_NOT_FOUND;
+		if (done) {
+			COUNT(st, slab_class_of(&s->slab, found)->index, touch_hits, 1);
+			if (!view)
+				return STORE_OK;
+			view_fill(s, found, view);
+			view->age = atomic_load_explicit(
+				slab_age(slab_class_of(&s->slab, found), found), memory_order_relaxed);
+			view->fetched = (atomic_load_explicit(
+						 slab_state(slab_class_of(&s->slab, found), found),
+						 memory_order_relaxed) &
+			                 STATE_FETCHED) != 0;
+			return STORE_OK;
+		}
+		if (!s->options.evict || !release_page(st, NULL))
+			break;
+	}
+	return STORE_NO_MEMORY;
+}
+
+/* ---- arithmetic ---- */
+
+#define NUMBER_DIGITS_MAX 20u
+
+/* A decimal number of up to 20 digits, trailing spaces allowed (decr leaves them). */
+static bool parse_number(const char *text, uint32_t length, uint64_t *out)
+{
+	uint64_t value = 0;
+	uint32_t i = 0;
+
+	if (length == 0 || length > NUMBER_DIGITS_MAX)
+		return false;
+	for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
+		uint64_t digit = (uint64_t)(text[i] - '0');
+
+		if (value > (UINT64_MAX - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	if (i == 0)
+		return false;
+	for (; i < length; i++)
+		if (text[i] != ' ')
+			return false;
+	*out = value;
+	return true;
+}
+
+static void write_number(struct arithmetic_args *args, uint64_t old, uint32_t old_length)
+{
+	args->result = args->decrement ? (args->delta > old ? 0 : old - args->delta)
+	                               : old + args->delta;
+	args->text_length = (uint32_t)snprintf(args->text, sizeof(args->text), "%llu",
+	                                       (unsigned long long)args->result);
+	while (args->decrement && args->text_length < old_length)
+		args->text[args->text_length++] = ' ';
+}
+
+static enum store_result arithmetic_once(struct store_thread *st, struct basis *bs,
+                                         struct arithmetic_args *args)
+{
+	struct reservation rv;
+	uint64_t old;
+
+	if (!basis_find(st, bs))
+		return STORE_NOT_FOUND;
+	if (args->has_compare && store_view_cas(st, &bs->view) != args->compare_cas)
+		return STORE_EXISTS;
+	if (bs->view.part_length != bs->view.value_length ||
+	    !parse_number(bs->view.value, bs->view.value_length, &old))
+		return STORE_NON_NUMERIC;
+	write_number(args, old, bs->view.value_length);
+	uint8_t class_index = (uint8_t)bs->view.class_index;
+
+	bs->spec.value_length = args->text_length;
+	bs->spec.explicit_cas = args->explicit_cas;
+	if (args->set_expiry)
+		bs->spec.expiry = args->expiry;
+	args->new_expiry = bs->spec.expiry;
+	if (store_reserve(st, &bs->spec, &rv) != STATUS_OK)
+		return STORE_NO_MEMORY;
+	if (!prepare_expiry(st, rv.head, bs->spec.expiry) ||
+	    !reservation_write(st, &rv, args->text, args->text_length)) {
+		store_abort(st, &rv);
+		return STORE_NO_MEMORY;
+	}
+	enum store_result result = publish_over(st, &rv, bs->reference, bs->generation, &args->cas);
+
+	if (result == STORE_OK) {
+		if (args->decrement)
+			COUNT(st, class_index, decr_hits, 1);
+		else
+			COUNT(st, class_index, incr_hits, 1);
+	}
+	/* Another writer came first: with a compare the caller looks again and finds EXISTS. */
+	return result;
+}
+
+enum store_result store_arithmetic(struct store_thread *st, const char *key, size_t key_length,
+                                   uint64_t hash, struct arithmetic_args *args)
+{
+	enum store_result result = STORE_EXISTS;
+	struct basis bs;
+
+	reclaim_room(st);
+	basis_init(&bs, key, key_length, hash);
+	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+		result = arithmetic_once(st, &bs, args);
+		if (args->has_compare)
+			break;
+	}
+	return result;
+}
+
+void store_flush(struct store_thread *st)
+{
+	reclaim_room(st);
+	index_flush(&st->store->index, st);
+}
