@@ -1,3 +1,4 @@
+
 # tests: each program links its own layer and those below it, so that an upward call fails here.
 store_libs = libstore.a libeviction.a libbase.a
 
@@ -8,3 +9,43 @@ test_store_model_SOURCES = tests/test_store_model.c tests/support/random.h
 test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
+
+# tests: files of this directory
+
+# net/proto
+EXTRA_DIST += tests/fuzz_parse.c
+if HAVE_CRITERION
+proto_tests = tests/test_base64 tests/test_compose tests/test_meta_parse tests/test_text_parse
+check_PROGRAMS += $(proto_tests)
+TESTS += $(proto_tests)
+proto_test_driver = tests/support/proto_driver.c tests/support/proto_driver.h
+proto_test_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+proto_test_ldadd = libproto.a $(CRITERION_LIBS)
+tests_test_base64_SOURCES = tests/test_base64.c
+tests_test_base64_CFLAGS = $(proto_test_cflags)
+tests_test_base64_LDADD = $(proto_test_ldadd)
+tests_test_compose_SOURCES = tests/test_compose.c
+tests_test_compose_CFLAGS = $(proto_test_cflags)
+tests_test_compose_LDADD = $(proto_test_ldadd)
+tests_test_meta_parse_SOURCES = tests/test_meta_parse.c $(proto_test_driver)
+tests_test_meta_parse_CFLAGS = $(proto_test_cflags)
+tests_test_meta_parse_LDADD = $(proto_test_ldadd)
+tests_test_text_parse_SOURCES = tests/test_text_parse.c $(proto_test_driver)
+tests_test_text_parse_CFLAGS = $(proto_test_cflags)
+tests_test_text_parse_LDADD = $(proto_test_ldadd)
+endif
+
+# make fuzz-parse: clang's libFuzzer on the parser; FUZZ_ARGS as libFuzzer takes them. Not built otherwise.
+FUZZ_CC = clang-14
+FUZZ_ARGS = -max_total_time=60 -max_len=4000
+fuzz_sources = $(srcdir)/tests/fuzz_parse.c $(srcdir)/tests/support/proto_driver.c \
+	$(srcdir)/net/proto/base64.c $(srcdir)/net/proto/line.c $(srcdir)/net/proto/meta_parse.c \
+	$(srcdir)/net/proto/response.c $(srcdir)/net/proto/text_parse.c
+.PHONY: fuzz-parse
+fuzz-parse: $(fuzz_sources)
+	$(MKDIR_P) tests
+	$(FUZZ_CC) -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -I$(srcdir) -o tests/fuzz_parse $(fuzz_sources)
+	tests/fuzz_parse $(FUZZ_ARGS)
+CLEANFILES += tests/fuzz_parse
+

@@ -85,10 +85,10 @@ struct slice {
 struct meta_args {
 	uint64_t given;                     /* bit per letter, see META_BIT */
 	uint8_t return_count;               /* letters in return_order */
-	char return_order[META_FLAGS_MAX];  /* return flags as asked for: b c f h k l O q s t v ... */
+	char return_order[META_FLAGS_MAX];  /* c f h k l O s t as asked for; T and N among them */
 	char mode;                          /* M: folded to the canonical letter: S E A P R, I D */
 	struct slice opaque;                /* O, as sent */
-	struct slice raw_key;               /* the key token as sent (base64 if b) */
+	struct slice raw_key;               /* the key token as sent; empty if b: it was decoded in place */
 	int64_t ttl;                        /* T, as sent by the client */
 	int64_t autoviv_ttl;                /* N */
 	int64_t recache_ttl;                /* R */

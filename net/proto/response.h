@@ -31,6 +31,8 @@
 	X(META_TOO_LONG, "CLIENT_ERROR options flags are too long")                                \
 	X(META_BAD_KEY, "CLIENT_ERROR error decoding key")                                         \
 	X(META_BAD_TOKEN, "CLIENT_ERROR bad token in command line format")                         \
+	X(META_BAD_DELTA, "CLIENT_ERROR invalid numeric delta value")                              \
+	X(META_BAD_INITIAL, "CLIENT_ERROR invalid numeric initial value")                          \
 	X(META_OPAQUE_TOO_LONG, "CLIENT_ERROR opaque token too long")                              \
 	X(META_BAD_MODE_SET, "CLIENT_ERROR invalid mode for ms M token")                           \
 	X(META_BAD_MODE_ARITHMETIC, "CLIENT_ERROR invalid mode for ma M token")                    \
