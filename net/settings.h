@@ -29,9 +29,6 @@
 
 #include "store/base/base.h"
 
-/* What clients are told; see the version command. */
-#define LARDER_PROTOCOL_VERSION "1.6.45-larder.1"
-
 #define SETTINGS_LIST_BYTES 1024
 #define SETTINGS_ERROR_BYTES 256
 
@@ -65,8 +62,7 @@ struct settings {
 #define FACT(...)
 #include "net/settings.def"
 #include "net/settings_undef.h"
-	bool port_given;      /* -p was used: it then wins over a port that -l does not name */
-	bool detail_enabled;  /* -D was used: stats detail begins turned on */
+	bool detail_enabled; /* -D was used: stats detail begins turned on */
 	char error[SETTINGS_ERROR_BYTES]; /* what is wrong, after settings_parse returned false */
 };
 
