@@ -5,7 +5,6 @@
  * second lines; memory is flat between 9 and 12. */
 #define LOAD_GROW 10
 #define LOAD_SHRINK 5
-#define GROW_STEPS_MAX 8
 #define BUCKETS_INITIAL 64u /* one OS page */
 #define CHARGE_BUCKETS 256u /* buckets are charged 16 KB at a time */
 #define CHARGE_OVERFLOW 64u
@@ -229,15 +228,19 @@ void index_unlock(struct bucket *b)
 }
 
 /* Empties a locked bucket and its chain into `visit`. */
-static void bucket_purge(struct index *ix, struct bucket *b, void *thread_context)
+static unsigned bucket_purge(struct index *ix, struct bucket *b, void *thread_context)
 {
+	unsigned entries = 0;
+
 	for (struct bucket *at = b; at;) {
 		struct bucket *next = bucket_next(ix, at);
 		uint32_t link = next ? slot_reference(at, OVERFLOW_SLOT) : 0;
 
 		for (uint32_t i = 0; i < bucket_slots(at); i++) {
-			if (slot_tag(at, i))
+			if (slot_tag(at, i)) {
 				ix->callbacks.flushed(thread_context, slot_reference(at, i));
+				entries++;
+			}
 			slot_set(at, i, 0, 0);
 		}
 		if (link)
@@ -247,17 +250,21 @@ static void bucket_purge(struct index *ix, struct bucket *b, void *thread_contex
 			overflow_give(ix, (uint32_t)(at - ix->overflow));
 		at = next;
 	}
+	return entries;
 }
 
-static void bucket_refresh(struct index *ix, struct bucket *b, void *thread_context)
+/* Takes out of a locked bucket what was flushed. Returns how many entries that were. */
+static unsigned bucket_refresh(struct index *ix, struct bucket *b, void *thread_context)
 {
 	uint32_t word = bucket_word(b);
 
 	if (likely((word & BUCKET_EPOCH) == epoch_bits(ix)))
-		return;
-	bucket_purge(ix, b, thread_context);
+		return 0;
+	unsigned entries = bucket_purge(ix, b, thread_context);
+
 	word = (bucket_word(b) & ~BUCKET_EPOCH) | epoch_bits(ix);
 	atomic_store_explicit(&b->word, word, memory_order_relaxed);
+	return entries;
 }
 
 struct bucket *index_lock(struct index *ix, uint64_t hash, void *thread_context)
@@ -537,7 +544,7 @@ void index_adjust(struct index *ix, int64_t delta, void *thread_context)
 	if (items <= (int64_t)index_bucket_count(ix) * LOAD_GROW || !lock_try(&ix->resize_lock))
 		return;
 	/* Twice as many steps as entries came, so that growth catches up and never lags. */
-	for (unsigned i = 0; i < GROW_STEPS_MAX; i++) {
+	for (unsigned i = 0; i < INDEX_GROW_STEPS_MAX; i++) {
 		if (items <= (int64_t)index_bucket_count(ix) * LOAD_GROW)
 			break;
 		if (!grow_one(ix, thread_context))
@@ -608,10 +615,12 @@ unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context
 
 /* ---- flushing ---- */
 
-static bool sweep_some(struct index *ix, unsigned max_buckets, void *thread_context)
-	REQUIRES(ix->resize_lock)
+static bool sweep_some(struct index *ix, unsigned max_buckets, unsigned max_entries,
+                       void *thread_context) REQUIRES(ix->resize_lock)
 {
-	for (unsigned i = 0; ix->sweep_active && i < max_buckets; i++) {
+	unsigned entries = 0;
+
+	for (unsigned i = 0; ix->sweep_active && i < max_buckets && entries < max_entries; i++) {
 		if (ix->sweep_next >= index_bucket_count(ix)) {
 			ix->sweep_active = false;
 			break;
@@ -619,31 +628,36 @@ static bool sweep_some(struct index *ix, unsigned max_buckets, void *thread_cont
 		struct bucket *b = &ix->buckets[ix->sweep_next++];
 
 		bucket_lock(b);
-		bucket_refresh(ix, b, thread_context);
+		entries += bucket_refresh(ix, b, thread_context);
 		index_unlock(b);
 	}
 	return ix->sweep_active;
 }
 
-void index_flush(struct index *ix, void *thread_context)
+bool index_flush(struct index *ix)
 {
-	lock_acquire(&ix->resize_lock);
-	/* Two flushes apart would be told apart, four would not: one is finished before the next. */
-	while (sweep_some(ix, 1024, thread_context))
-		;
-	uint32_t epoch = atomic_load_explicit(&ix->flush_epoch, memory_order_relaxed);
+	if (!lock_try(&ix->resize_lock))
+		return false;
+	bool ready = !ix->sweep_active;
 
-	atomic_store_explicit(&ix->flush_epoch, (epoch + 1) & 3, memory_order_seq_cst);
-	ix->sweep_next = 0;
-	ix->sweep_active = true;
+	/* With two bits the epoch would come round after four flushes, so there is one at a time. */
+	if (ready) {
+		uint32_t epoch = atomic_load_explicit(&ix->flush_epoch, memory_order_relaxed);
+
+		atomic_store_explicit(&ix->flush_epoch, (epoch + 1) & 3, memory_order_seq_cst);
+		ix->sweep_next = 0;
+		ix->sweep_active = true;
+	}
 	lock_release(&ix->resize_lock);
+	return ready;
 }
 
-bool index_flush_sweep(struct index *ix, unsigned max_buckets, void *thread_context)
+bool index_flush_sweep(struct index *ix, unsigned max_buckets, unsigned max_entries,
+                       void *thread_context)
 {
 	if (!lock_try(&ix->resize_lock))
 		return true;
-	bool more = sweep_some(ix, max_buckets, thread_context);
+	bool more = sweep_some(ix, max_buckets, max_entries, thread_context);
 
 	lock_release(&ix->resize_lock);
 	return more;

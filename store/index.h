@@ -43,7 +43,9 @@
 #define BUCKET_EPOCH_SHIFT 2
 #define BUCKET_EPOCH (3u << BUCKET_EPOCH_SHIFT)
 #define BUCKET_VERSION 16u
-#define INDEX_CHAIN_MAX 64u /* overflow buckets that a reader follows before it gives up and retries */
+#define INDEX_CHAIN_MAX 16u /* overflow buckets of one bucket; past it inserting fails */
+#define INDEX_BUCKET_ENTRIES_MAX (BUCKET_SLOTS + INDEX_CHAIN_MAX * OVERFLOW_SLOT)
+#define INDEX_GROW_STEPS_MAX 8u /* splits in one index_adjust */
 
 struct bucket {
 	_Atomic uint32_t word;
@@ -125,7 +127,7 @@ static inline struct bucket *index_bucket(const struct index *ix, uint64_t hash)
 /* Slots with this tag, a bit each. */
 static inline uint32_t bucket_match(const struct bucket *b, uint8_t tag)
 {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SSE2__) && !defined(THREAD_SANITIZED)
 	__m128i line = _mm_load_si128((const __m128i *)(const void *)b);
 
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, _mm_set1_epi8((char)tag))) >> 4;
@@ -183,9 +185,13 @@ unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context
 
 /* ---- flush ---- */
 
-void index_flush(struct index *ix, void *thread_context);
-/* index_flush_sweep: takes out what was flushed, `max_buckets` at a time; false when done. */
-bool index_flush_sweep(struct index *ix, unsigned max_buckets, void *thread_context);
+/* index_flush: everything is gone at once. False while an earlier flush is not swept to its end, or
+ * the table is being resized: sweep, then call again. */
+bool index_flush(struct index *ix);
+/* index_flush_sweep: takes out what was flushed, in `max_buckets` buckets or until about
+ * `max_entries` came out (one bucket's more at most); false when there is no more. */
+bool index_flush_sweep(struct index *ix, unsigned max_buckets, unsigned max_entries,
+                       void *thread_context);
 
 uint64_t index_bytes(const struct index *ix);
 uint32_t index_bucket_count(const struct index *ix);

@@ -28,11 +28,16 @@
 
 #define STOCK_CHUNKS 16u
 #define STOCK_BYTES 8192u     /* a stock holds less of large chunks: one at least */
-#define LIMBO_CHUNKS 2048u
-#define LIMBO_MARGIN 1024u    /* room that every operation finds: a purged bucket fills at most 717 */
+#define LIMBO_CHUNKS 4096u
+/* Room that every operation finds: what it removes, what was flushed in its bucket and in those that
+ * it splits. */
+#define LIMBO_MARGIN 2048u
 #define RING_ENTRIES 512u
 #define RING_HIT 0x80000000u
 #define COUNT_SLACK 32        /* entries a thread adds before the index hears of it */
+
+_Static_assert((INDEX_GROW_STEPS_MAX + 2) * INDEX_BUCKET_ENTRIES_MAX < LIMBO_MARGIN,
+               "limbo takes what one operation removes");
 
 struct stock {
 	uint8_t count;
@@ -185,6 +190,17 @@ bool remove_reference(struct store_thread *st, uint32_t reference, enum ending e
 bool release_page(struct store_thread *st, const struct slab_class *except);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
 void return_stocks(struct store_thread *st, bool all);
+/* yield_drained: if pages began to drain since the last call, gives this thread's share of them. */
+static inline void yield_drained(struct store_thread *st)
+{
+	uint32_t generation = atomic_load_explicit(&st->store->drain_generation, memory_order_acquire);
+
+	if (unlikely(generation != st->drain_seen)) {
+		st->drain_seen = generation;
+		return_stocks(st, false);
+	}
+}
+
 void ring_push(struct store_thread *st, uint32_t entry);
 void drain_rings(struct store *s);
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */

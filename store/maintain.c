@@ -9,8 +9,10 @@
 #define AGE_PAGES 256u
 #define EXPIRY_PAGES 512u
 #define EXPIRY_REMOVALS 2048u
-#define FLUSH_BUCKETS 256u
-#define SHRINK_STEPS 64u
+#define FLUSH_BUCKETS 1024u
+#define FLUSH_ENTRIES 1024u
+#define SHRINK_STEPS 4u
+#define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u
 
 /* ---- ages ---- */
@@ -141,6 +143,16 @@ static void feed_index(struct store_thread *st)
 		release_page(st, NULL);
 }
 
+static bool step_shrink(struct store_thread *st)
+{
+	for (unsigned i = 0; i < SHRINK_ROUNDS; i++) {
+		reclaim_room(st);
+		if (index_shrink(&st->store->index, SHRINK_STEPS, st) < SHRINK_STEPS)
+			return false;
+	}
+	return true;
+}
+
 bool store_maintain(struct store_thread *st, uint32_t now)
 {
 	struct store *s = st->store;
@@ -157,12 +169,13 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	reclaim_room(st);
 	more |= step_ages(s);
 	more |= step_expiry(st);
-	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, st);
+	reclaim_room(st);
+	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, FLUSH_ENTRIES, st);
 	reclaim(st);
 	feed_index(st);
 	more |= step_limit(st);
 	flush_count(st);
-	more |= index_shrink(&s->index, SHRINK_STEPS, st) == SHRINK_STEPS;
+	more |= step_shrink(st);
 	reclaim(st);
 	return_stocks(st, true);
 	store_leave(st);

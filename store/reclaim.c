@@ -13,6 +13,7 @@
 #define WAIT_TRIES 20000u
 #define DRAIN_TRIES 2000u
 #define STEAL_TRIES 16u
+#define ROOM_FAILURES 200u /* nothing to evict: what others are filling may yet be published */
 #define EVICT_BATCH STOCK_CHUNKS
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
@@ -562,6 +563,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 
 	for (unsigned i = 0; i < WAIT_TRIES; i++) {
 		reclaim(st);
+		yield_drained(st);
 		if (sk->count || stock_from_pages(st, sc))
 			return true;
 		/* Evicting again would not help what only waits for other threads' turns. */
@@ -571,8 +573,9 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 				continue;
 		}
 		if (!make_room(st, sc)) {
-			if (!st->store->options.evict || ++failures > 3)
+			if (!st->store->options.evict || ++failures > ROOM_FAILURES)
 				break;
+			lock_backoff(&spins);
 		}
 	}
 	COUNT(st, sc->index, out_of_memory, 1);

@@ -472,7 +472,7 @@ void age_advance(_Atomic uint8_t *ages, uint32_t count, uint32_t tick)
 	uint8_t ceiling = age_ceiling(tick);
 	uint32_t i = 0;
 
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SSE2__) && !defined(THREAD_SANITIZED)
 	/* Plain vectors on purpose: a hit that sets an age to 0 between load and store is lost, and
 	 * that age is then a second too high, which nothing depends on. */
 	__m128i top = _mm_set1_epi8((char)(ceiling - 1));

@@ -71,7 +71,7 @@ struct slab_class {
 	_Alignas(CACHE_LINE_BYTES) struct lock lock;
 	uint32_t partial_head;
 	uint32_t partial_tail;
-	uint32_t page_count;
+	_Atomic uint32_t page_count; /* read without it by who looks for a donor */
 	uint32_t partial_count;
 	uint64_t used_chunks;
 	struct policy_queue queue;

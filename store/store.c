@@ -188,12 +188,6 @@ static void thread_second(struct store_thread *st)
 {
 	flush_count(st);
 	reclaim(st);
-	uint32_t generation = atomic_load_explicit(&st->store->drain_generation, memory_order_acquire);
-
-	if (generation != st->drain_seen) {
-		st->drain_seen = generation;
-		return_stocks(st, false);
-	}
 }
 
 void store_enter(struct store_thread *st, uint32_t now)
@@ -203,6 +197,7 @@ void store_enter(struct store_thread *st, uint32_t now)
 		st->now = now;
 		thread_second(st);
 	}
+	yield_drained(st);
 }
 
 void store_leave(struct store_thread *st)

@@ -789,6 +789,12 @@ enum store_result store_arithmetic(struct store_thread *st, const char *key, siz
 
 void store_flush(struct store_thread *st)
 {
-	reclaim_room(st);
-	index_flush(&st->store->index, st);
+	struct index *ix = &st->store->index;
+
+	while (!index_flush(ix)) {
+		reclaim_room(st);
+		index_flush_sweep(ix, UINT32_MAX, LIMBO_MARGIN / 2, st);
+		/* Whoever resizes may be waiting for nothing but this turn's end. */
+		quiesce(st);
+	}
 }

@@ -1,4 +1,3 @@
-
 # tests: each program links its own layer and those below it, so that an upward call fails here.
 store_libs = libstore.a libeviction.a libbase.a
 
@@ -10,7 +9,10 @@ test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
 
-# tests: files of this directory
+check_PROGRAMS += stress_store
+TESTS += stress_store
+stress_store_SOURCES = tests/stress_store.c tests/support/random.h
+stress_store_LDADD = $(store_libs)
 
 # net/proto
 EXTRA_DIST += tests/fuzz_parse.c

@@ -31,6 +31,15 @@
 #define invariant(x) ((void)0)
 #endif
 
+/* ThreadSanitizer wants every shared byte read as an atomic; vectors are used without it. */
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#endif
+#endif
+
 /* Failures of the environment. Expected outcomes (a miss, not stored) have enums of their own. */
 enum status {
 	STATUS_OK = 0,
