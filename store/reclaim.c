@@ -353,6 +353,20 @@ static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 
 /* ---- pages ---- */
 
+/* The class's next victim that is still an item. Removed items leave the queue here instead of when
+ * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
+static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
+{
+	uint32_t oldest;
+
+	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
+		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
+			break;
+		sc->queue.ops->remove(&sc->queue, oldest);
+	}
+	return oldest;
+}
+
 /* Idle seconds of the class's next victim and its page; false if the class has none. A class with
  * an empty page is the best donor of all. */
 static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
@@ -360,7 +374,7 @@ static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uin
 	bool found = false;
 
 	lock_acquire(&sc->lock);
-	uint32_t oldest = sc->queue.ops->oldest(&sc->queue);
+	uint32_t oldest = oldest_item(s, sc);
 
 	if (sc->partial_tail && s->slab.pages[sc->partial_tail].used_count == 0) {
 		*age = UINT32_MAX;
@@ -428,12 +442,27 @@ static bool page_is_closed(const struct store *s, const struct slab_class *sc, u
 	       page_class_index(pg) != sc->index;
 }
 
-/* Empties an active page of the class. The page cannot change class meanwhile: it drains, and it
- * closes only when its last chunk is put. */
+/* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
+static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
+{
+	unsigned spins = 0;
+
+	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
+		reclaim(st);
+		quiesce(st);
+		yield_drained(st);
+		if (page_is_closed(st->store, sc, page_number))
+			return true;
+		lock_backoff(&spins);
+	}
+	return false;
+}
+
+/* Empties an active page of the class, or waits for the thread that does. The page cannot change
+ * class meanwhile: it drains, and it closes only when its last chunk is put. */
 static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t page_number)
 {
 	struct store *s = st->store;
-	unsigned spins = 0;
 
 	return_stocks(st, true);
 	lock_acquire(&sc->lock);
@@ -441,19 +470,15 @@ static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t 
 
 	lock_release(&sc->lock);
 	if (!draining)
-		return false;
+		return await_closed(st, sc, page_number);
 	atomic_fetch_add_explicit(&s->drain_generation, 1, memory_order_release);
 	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
 		if (page_is_closed(s, sc, page_number))
 			return true;
 		evict_chunk(st, sc, slab_reference(&s->slab, sc, page_number, i));
 	}
-	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
-		reclaim(st);
-		if (page_is_closed(s, sc, page_number))
-			return true;
-		lock_backoff(&spins);
-	}
+	if (await_closed(st, sc, page_number))
+		return true;
 	/* Something in it is being filled or sent by a slow client, or lies in an idle thread's stock. */
 	lock_acquire(&sc->lock);
 	slab_undrain(&s->slab, sc, page_number);

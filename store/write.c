@@ -176,7 +176,8 @@ static bool prepare_expiry(struct store_thread *st, uint32_t reference, uint32_t
 	struct slab *sl = &st->store->slab;
 	struct slab_class *sc = slab_class_of(sl, reference);
 
-	for (unsigned i = 0; i < 8; i++) {
+	/* Many pages may have to go when the limit was just lowered. */
+	for (unsigned i = 0; i < RETRIES; i++) {
 		if (likely(slab_set_expiry(sl, sc, reference, expiry)))
 			return true;
 		if (!st->store->options.evict || !release_page(st, NULL))
@@ -660,7 +661,7 @@ enum store_result store_touch(struct store_thread *st, const char *key, size_t k
 {
 	struct store *s = st->store;
 
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < RETRIES; i++) {
 		struct bucket *b = index_lock(&s->index, hash, st);
 		struct index_slot at;
 		uint32_t found;

@@ -21,6 +21,7 @@
 
 static struct store *store;
 static atomic_uint now = 10;
+static atomic_uint working; /* threads that are not through */
 static atomic_bool done;
 static atomic_ulong hits, refused;
 
@@ -127,6 +128,11 @@ static void *work(void *context)
 		store_leave(st);
 	}
 	free(value);
+	/* As an idle worker does, until all are through. */
+	for (atomic_fetch_sub(&working, 1); atomic_load(&working); sched_yield()) {
+		store_enter(st, atomic_load(&now));
+		store_leave(st);
+	}
 	return NULL;
 }
 
@@ -165,6 +171,7 @@ int main(int argc, char **argv)
 
 	if (threads > 64 || store_init(&store, &o) != STATUS_OK)
 		fail("no store");
+	atomic_store(&working, threads);
 	for (unsigned i = 0; i <= threads; i++) {
 		args[i] = (struct thread_arg){ i, operations, seed };
 		pthread_create(&handles[i], NULL, i < threads ? work : maintain, &args[i]);
