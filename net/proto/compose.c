@@ -1,6 +1,6 @@
 #include "net/proto/compose.h"
 
-const char compose_digit_pairs[200] __attribute__((nonstring)) =
+const char compose_digit_pairs[201] =
 	"0001020304050607080910111213141516171819"
 	"2021222324252627282930313233343536373839"
 	"4041424344454647484950515253545556575859"

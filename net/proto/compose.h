@@ -46,7 +46,7 @@ static inline size_t output_room(const struct output *out)
 
 /* --- pieces: each returns the byte after what it wrote ----------------------------------------- */
 
-extern const char compose_digit_pairs[200];
+extern const char compose_digit_pairs[201];
 extern const uint64_t compose_powers_of_ten[20];
 
 /* How many decimal digits v has. The product is a floor of the logarithm, exact or one too large. */
