@@ -1,3 +1,4 @@
+
 # tests: each program links its own layer and those below it, so that an upward call fails here.
 store_libs = libstore.a libeviction.a libbase.a
 
@@ -61,3 +62,16 @@ EXTRA_DIST += tests/wire/README.md \
 	tests/wire/limits.txt tests/wire/lines.txt tests/wire/meta_get.txt tests/wire/meta_rest.txt \
 	tests/wire/meta_set.txt tests/wire/stats.txt tests/wire/store.txt tests/wire/touch.txt \
 	tests/wire/watch.txt
+
+# tests: files of this directory
+
+# Real clients, hostile clients, starting and stopping: scripts that start the server themselves.
+dist_check_SCRIPTS += tests/clients-run tests/hostile-run tests/startup-run
+TESTS += tests/clients-run tests/hostile-run tests/startup-run
+EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ketama.py \
+	tests/clients/with_pymemcache.py tests/clients/with_pylibmc.py \
+	tests/clients/with_libmemcached_tools.py tests/clients/with_cache_memcached.pl \
+	tests/clients/with_php.php tests/clients/with_twemproxy.py tests/clients/with_ketama.py \
+	tests/clients/node/package.json tests/clients/node/package-lock.json \
+	tests/clients/node/with_memcached.js
+
