@@ -1,19 +1,29 @@
 # bench: the load tools. They know the protocol and nothing of the server's insides.
-bin_PROGRAMS += larder-replay larder-floor
+bin_PROGRAMS += larder-replay larder-floor larder-load
 
 noinst_LIBRARIES += libbench.a
 libbench_a_SOURCES = \
 	bench/client.c bench/client.h \
 	bench/histogram.c bench/histogram.h \
+	bench/keyspace.c bench/keyspace.h \
 	bench/procstat.c bench/procstat.h \
+	bench/random.h \
 	bench/reply.c bench/reply.h \
+	bench/sizes.c bench/sizes.h \
 	bench/spawn.c bench/spawn.h \
 	bench/tool.c bench/tool.h \
-	bench/trace.c bench/trace.h
+	bench/trace.c bench/trace.h \
+	bench/workload.c bench/workload.h \
+	bench/zipf.c bench/zipf.h
 libbench_a_CPPFLAGS = $(AM_CPPFLAGS) $(ZSTD_CFLAGS)
 
 larder_replay_SOURCES = bench/replay.c bench/player.c bench/player.h
 larder_replay_LDADD = libbench.a $(ZSTD_LIBS) -lm
+
+larder_load_SOURCES = bench/load.c \
+	bench/engine.c bench/engine.h \
+	bench/load_report.c bench/load_report.h
+larder_load_LDADD = libbench.a -lm
 
 larder_floor_SOURCES = bench/floor.c
 larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)

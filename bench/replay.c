@@ -193,7 +193,7 @@ static void replay_take_option(struct replay *rp, int option)
 		replay_set_ttl(rp, optarg);
 		break;
 	case 'n':
-		rp->limit = tool_option_u64("--limit", optarg, 1, UINT64_MAX);
+		rp->limit = tool_option_count("--limit", optarg, 1, UINT64_MAX);
 		break;
 	case OPTION_NO_FLUSH:
 		rp->flush = false;

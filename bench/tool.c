@@ -84,20 +84,34 @@ bool tool_parse_u64(const char *text, uint64_t *value)
 	return tool_parse_digits(text, value, &end) && *end == '\0';
 }
 
-bool tool_parse_size_bytes(const char *text, uint64_t *bytes)
+/* A number and an optional letter that multiplies it by a power of step. */
+static bool tool_parse_scaled(const char *text, uint64_t step, uint64_t *value)
 {
-	static const char units[] = "bkmg";
-	const char *end;
-	const char *unit;
+	static const char letters[] = "kmg";
+	const char *end, *letter;
 
-	if (!tool_parse_digits(text, bytes, &end))
+	if (!tool_parse_digits(text, value, &end))
 		return false;
 	if (*end == '\0')
 		return true;
-	unit = strchr(units, *end | 0x20);
-	if (!unit || end[1] != '\0')
+	letter = strchr(letters, *end | 0x20);
+	if (!letter || end[1] != '\0')
 		return false;
-	return !__builtin_mul_overflow(*bytes, UINT64_C(1) << (10 * (unit - units)), bytes);
+	for (; letter >= letters; letter--) {
+		if (__builtin_mul_overflow(*value, step, value))
+			return false;
+	}
+	return true;
+}
+
+bool tool_parse_size_bytes(const char *text, uint64_t *bytes)
+{
+	return tool_parse_scaled(text, 1024, bytes);
+}
+
+bool tool_parse_count(const char *text, uint64_t *count)
+{
+	return tool_parse_scaled(text, 1000, count);
 }
 
 /* strtod takes signs, spaces, hexadecimals and "inf"; the tools do not. */
@@ -139,16 +153,31 @@ bool tool_parse_duration_s(const char *text, double *seconds)
 	return false;
 }
 
+static uint64_t tool_within(const char *option, const char *text, uint64_t value, uint64_t min,
+			    uint64_t max)
+{
+	if (value < min || value > max)
+		tool_fail_usage("%s: %s is not between %llu and %llu", option, text,
+				(unsigned long long)min, (unsigned long long)max);
+	return value;
+}
+
 uint64_t tool_option_u64(const char *option, const char *text, uint64_t min, uint64_t max)
 {
 	uint64_t value;
 
 	if (!tool_parse_u64(text, &value))
 		tool_fail_usage("%s: \"%s\" is not a whole number", option, text);
-	if (value < min || value > max)
-		tool_fail_usage("%s: %s is not between %llu and %llu", option, text,
-				(unsigned long long)min, (unsigned long long)max);
-	return value;
+	return tool_within(option, text, value, min, max);
+}
+
+uint64_t tool_option_count(const char *option, const char *text, uint64_t min, uint64_t max)
+{
+	uint64_t value;
+
+	if (!tool_parse_count(text, &value))
+		tool_fail_usage("%s: \"%s\" is not a number such as 500, 10k or 2m", option, text);
+	return tool_within(option, text, value, min, max);
 }
 
 uint64_t tool_option_size_bytes(const char *option, const char *text, uint64_t max)

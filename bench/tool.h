@@ -28,11 +28,13 @@ char *tool_strdup(const char *text);
 /* Whole-string parsers: false for anything left over, a sign, an overflow or an empty text. */
 bool tool_parse_u64(const char *text, uint64_t *value);
 bool tool_parse_size_bytes(const char *text, uint64_t *bytes); /* 10, 4k, 2m, 1g */
+bool tool_parse_count(const char *text, uint64_t *count);      /* 10, 4k = 4000, 2m, 1g */
 bool tool_parse_double(const char *text, double *value);       /* finite, not negative */
 bool tool_parse_duration_s(const char *text, double *seconds); /* 10, 500ms, 10s, 2m, 1h */
 
 /* The same for an option's argument; what is wrong ends the program with status 64. */
 uint64_t tool_option_u64(const char *option, const char *text, uint64_t min, uint64_t max);
+uint64_t tool_option_count(const char *option, const char *text, uint64_t min, uint64_t max);
 uint64_t tool_option_size_bytes(const char *option, const char *text, uint64_t max);
 double tool_option_double(const char *option, const char *text);
 double tool_option_duration_s(const char *option, const char *text);
