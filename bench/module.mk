@@ -28,6 +28,11 @@ larder_load_LDADD = libbench.a -lm
 larder_floor_SOURCES = bench/floor.c
 larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)
 
+# The store without a server around it; the one tool that knows the inside.
+bin_PROGRAMS += larder-micro
+larder_micro_SOURCES = bench/micro.c
+larder_micro_LDADD = libbench.a libstore.a libeviction.a libbase.a -lm
+
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
 dist_check_SCRIPTS += tests/test_replay tests/test_floor
 TESTS += tests/test_replay tests/test_floor
