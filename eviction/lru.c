@@ -82,6 +82,17 @@ static void lru_hit(struct policy_queue *q, uint32_t reference)
 		lru_insert(q, reference);
 }
 
+/* Reads links that another thread may be writing; a wrong one costs a wasted fetch. */
+static void lru_prefetch(const struct policy_queue *q, uint32_t reference)
+{
+#ifndef THREAD_SANITIZED
+	const struct lru_link *link = link_of(q, reference);
+
+	__builtin_prefetch(link_of(q, link->newer), 1);
+	__builtin_prefetch(link_of(q, link->older), 1);
+#endif
+}
+
 static void lru_remove(struct policy_queue *q, uint32_t reference)
 {
 	struct lru_link *link = link_of(q, reference);
@@ -137,6 +148,7 @@ const struct policy_ops policy_lru = {
 	.init = lru_init,
 	.insert = lru_insert,
 	.hit = lru_hit,
+	.prefetch = lru_prefetch,
 	.remove = lru_remove,
 	.victims = lru_victims,
 	.oldest = lru_oldest,

@@ -37,10 +37,11 @@ struct chunk_space {
 	uint8_t page_shift;
 };
 
-/* 2^32 / d rounded up: exact for offsets below 2^22 and d of 16 or more, asserted at init. */
+/* 2^45 / d rounded up: exact at the edges of every chunk, which slab_init asserts. */
+#define RECIPROCAL_SHIFT 45
 static inline uint64_t chunk_reciprocal(uint32_t chunk_bytes)
 {
-	return ((1ULL << 32) + chunk_bytes - 1) / chunk_bytes;
+	return ((1ULL << RECIPROCAL_SHIFT) + chunk_bytes - 1) / chunk_bytes;
 }
 
 static inline size_t space_offset(const struct chunk_space *sp, uint32_t reference)
@@ -53,7 +54,7 @@ static inline uint32_t space_chunk_index(const struct chunk_space *sp, uint32_t 
 {
 	uint64_t in_page = space_offset(sp, reference) & ((1ULL << sp->page_shift) - 1);
 
-	return (uint32_t)((in_page * sp->reciprocal) >> 32);
+	return (uint32_t)((in_page * sp->reciprocal) >> RECIPROCAL_SHIFT);
 }
 
 static inline char *space_page(const struct chunk_space *sp, uint32_t reference)
@@ -86,6 +87,9 @@ struct policy_ops {
 	void (*init)(struct policy_queue *q);
 	void (*insert)(struct policy_queue *q, uint32_t reference);
 	void (*hit)(struct policy_queue *q, uint32_t reference);
+	/* May be absent. Fetches what insert or hit of this chunk will touch beyond its own side bytes;
+	 * called without the lock, on chunks of any state. */
+	void (*prefetch)(const struct policy_queue *q, uint32_t reference);
 	void (*remove)(struct policy_queue *q, uint32_t reference);
 	unsigned (*victims)(struct policy_queue *q, uint32_t *references, unsigned max);
 	uint32_t (*oldest)(const struct policy_queue *q);

@@ -477,6 +477,9 @@ static void split_entries(struct index *ix, struct bucket *from, struct bucket *
 	struct index_slot at = { .bucket = from };
 	uint32_t reference;
 
+	for (; scan_from(ix, &at, 0, &reference); at.slot++)
+		ix->callbacks.prefetch(ix->callbacks.context, reference);
+	at = (struct index_slot){ .bucket = from };
 	while (scan_from(ix, &at, 0, &reference)) {
 		uint64_t hash = ix->callbacks.hash_of(ix->callbacks.context, reference);
 

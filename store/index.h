@@ -57,6 +57,8 @@ _Static_assert(sizeof(struct bucket) == CACHE_LINE_BYTES, "a bucket is one cache
 struct index_callbacks {
 	/* the hash of the key in this chunk; called with the chunk's bucket locked */
 	uint64_t (*hash_of)(void *context, uint32_t reference);
+	/* the hash will be asked for soon */
+	void (*prefetch)(void *context, uint32_t reference);
 	/* an entry was flushed: it is out of the index, the chunk is the callee's to retire */
 	void (*flushed)(void *thread_context, uint32_t reference);
 	void *context;

@@ -14,6 +14,7 @@
 #define DRAIN_TRIES 2000u
 #define STEAL_TRIES 16u
 #define ROOM_FAILURES 200u /* nothing to evict: what others are filling may yet be published */
+#define PREFETCH_AHEAD 12u   /* ring entries; half as far for what those point to */
 #define EVICT_BATCH STOCK_CHUNKS
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
@@ -223,6 +224,16 @@ static bool entry_is_live(struct store *s, const struct slab_class *sc, uint32_t
 	       item_kind(chunk_item(s, reference)) == CHUNK_ITEM;
 }
 
+/* What the policy will touch for an entry a few places on. */
+static void prefetch_entry(const struct store *s, uint32_t entry)
+{
+	uint32_t reference = entry & ~RING_HIT;
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+	__builtin_prefetch(slab_chunk(&s->slab, reference));
+	__builtin_prefetch(space_side(&sc->space, reference), 1);
+}
+
 static void drain_ring(struct store *s, struct ring *ring)
 {
 	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -235,6 +246,14 @@ static void drain_ring(struct store *s, struct ring *ring)
 		uint32_t reference = entry & ~RING_HIT;
 		struct slab_class *sc = slab_class_of(&s->slab, reference);
 
+		if (tail - head > PREFETCH_AHEAD)
+			prefetch_entry(s, ring->entries[(head + PREFETCH_AHEAD) % RING_ENTRIES]);
+		if (s->policy->prefetch && tail - head > PREFETCH_AHEAD / 2) {
+			uint32_t ahead = ring->entries[(head + PREFETCH_AHEAD / 2) % RING_ENTRIES];
+
+			s->policy->prefetch(&slab_class_of(&s->slab, ahead & ~RING_HIT)->queue,
+			                    ahead & ~RING_HIT);
+		}
 		if (sc != held) {
 			if (held)
 				lock_release(&held->lock);
@@ -346,6 +365,11 @@ static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 		if (item_kind(chunk_item(s, victims[i])) == CHUNK_ITEM)
 			victims[n++] = victims[i];
 	lock_release(&sc->lock);
+	/* The victims are the coldest memory there is: fetch all, then their buckets, then remove. */
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(chunk_item(s, victims[i]));
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(index_bucket(&s->index, item_hash(s, victims[i])), 1);
 	for (unsigned i = 0; i < n; i++)
 		removed += remove_reference(st, victims[i], eviction_ending(st, sc, victims[i]));
 	return removed;

@@ -56,8 +56,8 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 	};
 	/* The reciprocal is exact at both edges of every chunk. */
 	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
-		assert(((uint64_t)i * chunk_bytes * sc->space.reciprocal) >> 32 == i);
-		assert((((uint64_t)(i + 1) * chunk_bytes - 1) * sc->space.reciprocal) >> 32 == i);
+		assert(((uint64_t)i * chunk_bytes * sc->space.reciprocal) >> RECIPROCAL_SHIFT == i);
+		assert((((uint64_t)(i + 1) * chunk_bytes - 1) * sc->space.reciprocal) >> RECIPROCAL_SHIFT == i);
 	}
 	lock_init(&sc->lock);
 	policy_queue_init(&sc->queue, o->policy, &sc->space);

@@ -31,6 +31,11 @@ static uint64_t hash_of_entry(void *context, uint32_t reference)
 	return item_hash(context, reference);
 }
 
+static void prefetch_entry(void *context, uint32_t reference)
+{
+	__builtin_prefetch(chunk_item(context, reference));
+}
+
 static void entry_flushed(void *thread_context, uint32_t reference)
 {
 	struct store_thread *st = thread_context;
@@ -140,6 +145,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 	};
 	struct index_callbacks callbacks = {
 		.hash_of = hash_of_entry,
+		.prefetch = prefetch_entry,
 		.flushed = entry_flushed,
 		.context = s,
 	};
