@@ -10,6 +10,9 @@ test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
 
+dist_check_SCRIPTS += tests/check-layers
+TESTS += tests/check-layers
+
 check_PROGRAMS += stress_store
 TESTS += stress_store
 stress_store_SOURCES = tests/stress_store.c tests/support/random.h
