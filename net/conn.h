@@ -1,0 +1,121 @@
+/*
+ * conn.h: one client's connection, from the accepted socket to its end. All of it happens in the
+ * thread of its worker.
+ *
+ *   reading   the read event is armed; at rest the connection holds no buffer
+ *   ready     it used up its turn; input is parked, it runs again after the others
+ *   blocked   the client does not read: output is parked, the write event is armed, reads stop
+ *   closing   what it still has to send goes out, then it ends
+ *
+ * Beside that, what the next bytes of input are: requests, a value that is being filled in
+ * (struct fill), bytes that are thrown away (swallow_bytes), or nothing until an admin command that
+ * answers in steps (struct task) is through.
+ */
+#ifndef LARDER_CONN_H
+#define LARDER_CONN_H
+
+#include <event2/event_struct.h>
+#include <string.h>
+
+#include "net/output.h"
+#include "net/proto/request.h"
+#include "net/proto/text_parse.h"
+#include "net/worker.h"
+
+#define CONN_BYTES_MAX 400u
+#define CONN_STALL_SECONDS 60u         /* a blocked client must take something within this time */
+#define CONN_STALL_PRESSED_SECONDS 5u  /* the same when parked buffers fill an eighth of the budget */
+
+struct conn;
+struct fill;
+struct watcher;
+
+/* An admin command that answers in steps, each as much as fits while the client takes it. Lives in
+ * a block of the buffer pool. */
+struct task {
+	/* One step: composes some output; false when that was the last. */
+	bool (*step)(struct conn *c, struct task *t);
+	uint8_t size_index;
+};
+
+struct conn {
+	struct event event;
+	struct worker *worker;
+	struct conn *next; /* in the worker's list */
+	struct conn **link;
+	struct conn *ready_next;
+	struct text_parser parser;
+	struct parked_queue parked;
+	struct fill *fill;    /* a value is being received */
+	struct task *task;
+	struct watcher *watcher;
+	char *input;          /* parked input, NULL for none */
+	uint64_t swallow_bytes;
+	uint32_t input_begin;
+	uint32_t input_end;
+	uint8_t input_size_index;
+	uint8_t transport;
+	bool authenticated;
+	bool ready;           /* in the ready list */
+	bool blocked;         /* the write event is armed */
+	bool closing;         /* end it when everything is sent */
+	bool broken;          /* end it at once */
+	const char *close_reason;
+
+	/* atomic: relaxed, written by the worker, read by `stats conns` of another */
+	_Atomic int fd;
+	_Atomic uint32_t last_command; /* server time */
+	_Atomic uint8_t state;         /* enum conn_state */
+	uint32_t progress;             /* server time when the client last took something */
+};
+
+_Static_assert(sizeof(struct conn) <= CONN_BYTES_MAX, "a connection at rest is this and no more");
+
+enum conn_state { CONN_CLOSED, CONN_READING, CONN_FILLING, CONN_SWALLOWING, CONN_BLOCKED, CONN_WATCHING };
+
+/* conn_open: takes over the socket; on failure it is closed. */
+void conn_open(struct worker *w, int fd, enum transport transport);
+void conn_close(struct conn *c);
+/* conn_run: a turn for a connection of the ready list. */
+void conn_run(struct conn *c);
+/* conn_check_time: ends it when it is idle or stalled for too long; once a second. */
+void conn_check_time(struct conn *c);
+
+/* ---- for those who answer ---- */
+
+/* conn_make_room: sends (or parks) what is composed, so that the whole output buffer is free. */
+void conn_make_room(struct conn *c);
+/* conn_write: any number of bytes, copied. */
+void conn_write(struct conn *c, const char *data, size_t length);
+/* conn_printf: up to OUTPUT_REPLY_MAX_BYTES. */
+void conn_printf(struct conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* conn_write_value: a value that is not copied whole if it is large. */
+void conn_write_value(struct conn *c, const struct item_view *view);
+/* conn_start_task: a task of `bytes` (cleared, t->step to be set); NULL: no memory. */
+struct task *conn_start_task(struct conn *c, size_t bytes);
+
+/* conn_room: where the next `bytes` (at most OUTPUT_REPLY_MAX_BYTES) of output go; they count when
+ * conn_wrote is told where they end. Never fails: output of a broken connection is dropped. */
+static inline char *conn_room(struct conn *c, size_t bytes)
+{
+	struct output *o = &c->worker->output;
+	if (unlikely(o->length + bytes > OUTPUT_BYTES))
+		conn_make_room(c);
+	return o->buffer + o->length;
+}
+
+static inline void conn_wrote(struct conn *c, const char *end)
+{
+	struct output *o = &c->worker->output;
+	o->length = (uint32_t)(end - o->buffer);
+}
+
+static inline void conn_reply(struct conn *c, enum reply reply)
+{
+	const struct reply_line *line = &reply_lines[reply];
+	char *p = conn_room(c, line->length);
+	memcpy(p, line->text, line->length);
+	conn_wrote(c, p + line->length);
+}
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * worker.h: one thread with one event loop, the buffers that its connections borrow for a turn, and
+ * its handle of the store.
+ *
+ *     listener --worker_assign--> [queue + eventfd] --> conn_open --> read events --> conn turns
+ *
+ * A turn is one connection's share: what one receive brought, at most settings->reqs_per_event
+ * requests. A connection that has more to do waits in the ready list until the loop has looked at
+ * the others.
+ */
+#ifndef LARDER_WORKER_H
+#define LARDER_WORKER_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+
+#include "net/counters.h"
+#include "net/output.h"
+#include "net/proto/request.h"
+#include "net/server.h"
+
+struct conn;
+
+#define SCRATCH_BYTES 65536u       /* one receive, what was left before it included */
+#define SCRATCH_PADDING_BYTES 64u  /* the parser may look (not act) so far behind the end */
+#define WORKER_STACK_BYTES (192u << 10)
+#define WORKER_QUEUE_LENGTH 1024u
+
+struct new_socket {
+	int fd;
+	enum transport transport;
+};
+
+struct worker {
+	/* worker only; the hot fields first */
+	struct server *server;
+	struct store_thread *store;
+	struct event_base *base;
+	char *scratch;
+	struct output output;
+	uint32_t now;              /* server time of this turn */
+	uint32_t requests_per_turn;
+	struct conn *ready_head;   /* yielded, to be run after the next look at the sockets */
+	struct conn **ready_tail;
+	struct conn *connections;  /* all of this worker's */
+	uint32_t blocked_count;    /* connections that wait for their client to read */
+	unsigned index;
+	bool stopping;
+	struct event queue_event;
+	struct event second_event;
+	struct counters counters;
+	struct request_batch batch;
+
+	pthread_t thread;
+	bool thread_started;
+	int queue_fd;              /* eventfd: the queue has something, or the server stops */
+
+	/* under lock */
+	pthread_mutex_t lock;
+	unsigned queue_count;
+	bool stop_requested;
+	struct new_socket queue[WORKER_QUEUE_LENGTH];
+};
+
+enum status worker_init(struct worker *w, struct server *sv, unsigned index);
+enum status worker_start(struct worker *w);
+/* worker_assign: any thread. False when the queue is full. */
+bool worker_assign(struct worker *w, int fd, enum transport transport);
+void worker_stop(struct worker *w); /* any thread; worker_join waits for the end */
+void worker_join(struct worker *w);
+void worker_fini(struct worker *w);
+
+/* worker_wake: any thread; the worker looks at its queue and at its watchers' lines. */
+void worker_wake(struct worker *w);
+
+#endif
