@@ -13,6 +13,7 @@
 #define LARDER_BLOCK_POOL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "store/base/base.h"
 #include "store/budget.h"
@@ -25,25 +26,31 @@ struct block_pool_options {
 	uint64_t region_bytes; /* the most it can ever hold; only address space until used */
 };
 
+/* A bit per group; no word before the hint has one. */
+struct block_map {
+	uint64_t *words;
+	uint32_t hint;
+};
+
 struct block_pool {
 	/* const after init */
 	struct budget *budget;
 	enum account account;
 	uint32_t block_bytes;
 	uint32_t group_bytes;
-	uint32_t blocks_per_group; /* at most 64 */
+	uint32_t blocks_per_group;
 	uint32_t group_count;
 	uint32_t reserve_groups;
 	char *region;
-	uint64_t *free_masks; /* of each group: bit set, block free; committed as groups are used */
-	uint64_t *open_words; /* bit per group: it has a free block */
-	size_t map_bytes;
+	uint64_t *masks;  /* per group: its free blocks */
+	size_t map_bytes; /* region and masks */
+	pthread_mutex_t lock;
 
 	/* under lock */
-	pthread_mutex_t lock;
-	uint32_t open_hint;       /* no word before this one has a bit */
+	struct block_map open;    /* charged groups with a free block */
+	struct block_map idle;    /* groups that were given back */
 	uint32_t committed_end;   /* groups from here on were never used */
-	uint32_t kept_groups;     /* empty, still charged */
+	uint32_t kept_groups;     /* empty, but charged */
 	uint64_t committed_bytes; /* charged */
 
 	/* atomic: written under lock, read without */
@@ -57,6 +64,9 @@ void block_pool_fini(struct block_pool *bp);
 /* block_pool_take: NULL when the region or the budget is full. The block is not cleared. */
 void *block_pool_take(struct block_pool *bp);
 void block_pool_give(struct block_pool *bp, void *block);
+/* block_pool_next: walks the blocks in use; *cursor starts at 0. NULL at the end. Who walks must
+ * expect that a block is given back while he looks at it: it stays readable. */
+void *block_pool_next(struct block_pool *bp, uint64_t *cursor);
 
 uint64_t block_pool_used_blocks(const struct block_pool *bp);
 uint64_t block_pool_committed_bytes(struct block_pool *bp);

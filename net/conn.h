@@ -17,7 +17,7 @@
 #include <event2/event_struct.h>
 #include <string.h>
 
-#include "net/output.h"
+#include "net/outbox.h"
 #include "net/proto/request.h"
 #include "net/proto/text_parse.h"
 #include "net/worker.h"
@@ -83,39 +83,30 @@ void conn_check_time(struct conn *c);
 
 /* ---- for those who answer ---- */
 
-/* conn_make_room: sends (or parks) what is composed, so that the whole output buffer is free. */
-void conn_make_room(struct conn *c);
+/* conn_flush: sends (or parks) what is composed, so that the whole outbox is free. */
+void conn_flush(struct conn *c);
 /* conn_write: any number of bytes, copied. */
 void conn_write(struct conn *c, const char *data, size_t length);
-/* conn_printf: up to OUTPUT_REPLY_MAX_BYTES. */
+/* conn_printf: up to OUTBOX_REPLY_MAX_BYTES. */
 void conn_printf(struct conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* conn_write_value: a value that is not copied whole if it is large. */
-void conn_write_value(struct conn *c, const struct item_view *view);
-/* conn_start_task: a task of `bytes` (cleared, t->step to be set); NULL: no memory. */
-struct task *conn_start_task(struct conn *c, size_t bytes);
+/* conn_write_large: a value that is too large for conn_room; by reference where it can be. */
+void conn_write_large(struct conn *c, const struct item_view *view);
+/* conn_start_task: a task of `bytes` (cleared, step set); NULL: no memory. */
+struct task *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));
 
-/* conn_room: where the next `bytes` (at most OUTPUT_REPLY_MAX_BYTES) of output go; they count when
- * conn_wrote is told where they end. Never fails: output of a broken connection is dropped. */
-static inline char *conn_room(struct conn *c, size_t bytes)
+/* conn_room: where the next `bytes` (at most OUTBOX_REPLY_MAX_BYTES) of output go. Never fails:
+ * output of a broken connection is dropped. */
+static inline struct output *conn_room(struct conn *c, size_t bytes)
 {
-	struct output *o = &c->worker->output;
-	if (unlikely(o->length + bytes > OUTPUT_BYTES))
-		conn_make_room(c);
-	return o->buffer + o->length;
-}
-
-static inline void conn_wrote(struct conn *c, const char *end)
-{
-	struct output *o = &c->worker->output;
-	o->length = (uint32_t)(end - o->buffer);
+	struct output *out = &c->worker->outbox.out;
+	if (unlikely(output_room(out) < bytes))
+		conn_flush(c);
+	return out;
 }
 
 static inline void conn_reply(struct conn *c, enum reply reply)
 {
-	const struct reply_line *line = &reply_lines[reply];
-	char *p = conn_room(c, line->length);
-	memcpy(p, line->text, line->length);
-	conn_wrote(c, p + line->length);
+	compose_reply(conn_room(c, COMPOSE_REPLY_MAX), reply);
 }
 
 #endif

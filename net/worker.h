@@ -16,7 +16,7 @@
 #include <pthread.h>
 
 #include "net/counters.h"
-#include "net/output.h"
+#include "net/outbox.h"
 #include "net/proto/request.h"
 #include "net/server.h"
 
@@ -38,7 +38,7 @@ struct worker {
 	struct store_thread *store;
 	struct event_base *base;
 	char *scratch;
-	struct output output;
+	struct outbox outbox;
 	uint32_t now;              /* server time of this turn */
 	uint32_t requests_per_turn;
 	struct conn *ready_head;   /* yielded, to be run after the next look at the sockets */
