@@ -7,9 +7,8 @@
  *   blocked   the client does not read: output is parked, the write event is armed, reads stop
  *   closing   what it still has to send goes out, then it ends
  *
- * Beside that, what the next bytes of input are: requests, a value that is being filled in
- * (struct fill), bytes that are thrown away (swallow_bytes), or nothing until an admin command that
- * answers in steps (struct task) is through.
+ * Beside that, what the next bytes of input are: requests, a value that is being filled in (fill.h),
+ * or nothing until an admin command that answers in steps (struct task) is through.
  */
 #ifndef LARDER_CONN_H
 #define LARDER_CONN_H
@@ -23,19 +22,28 @@
 #include "net/worker.h"
 
 #define CONN_BYTES_MAX 400u
-#define CONN_STALL_SECONDS 60u         /* a blocked client must take something within this time */
-#define CONN_STALL_PRESSED_SECONDS 5u  /* the same when parked buffers fill an eighth of the budget */
+#define CONN_STALL_SECONDS 60u        /* a blocked client must take something within this time */
+#define CONN_STALL_PRESSED_SECONDS 5u /* the same while the buffer pool is pressed */
 
 struct conn;
 struct fill;
 struct watcher;
 
-/* An admin command that answers in steps, each as much as fits while the client takes it. Lives in
- * a block of the buffer pool. */
+/* An admin command that answers in steps, as the client takes them. Lives in a block of the buffer
+ * pool. */
 struct task {
 	/* One step: composes some output; false when that was the last. */
 	bool (*step)(struct conn *c, struct task *t);
 	uint8_t size_index;
+};
+
+/* What `stats conns` says of it. */
+enum conn_state {
+	CONN_NONE,
+	CONN_READING,
+	CONN_FILLING,
+	CONN_BLOCKED,
+	CONN_WATCHING,
 };
 
 struct conn {
@@ -49,10 +57,10 @@ struct conn {
 	struct fill *fill;    /* a value is being received */
 	struct task *task;
 	struct watcher *watcher;
+	const char *close_reason;
 	char *input;          /* parked input, NULL for none */
-	uint64_t swallow_bytes;
-	uint32_t input_begin;
-	uint32_t input_end;
+	uint32_t input_length;
+	uint32_t progress;    /* server time when the client last took something */
 	uint8_t input_size_index;
 	uint8_t transport;
 	bool authenticated;
@@ -60,28 +68,24 @@ struct conn {
 	bool blocked;         /* the write event is armed */
 	bool closing;         /* end it when everything is sent */
 	bool broken;          /* end it at once */
-	const char *close_reason;
 
 	/* atomic: relaxed, written by the worker, read by `stats conns` of another */
+	_Atomic uint8_t state; /* enum conn_state */
 	_Atomic int fd;
 	_Atomic uint32_t last_command; /* server time */
-	_Atomic uint8_t state;         /* enum conn_state */
-	uint32_t progress;             /* server time when the client last took something */
 };
 
 _Static_assert(sizeof(struct conn) <= CONN_BYTES_MAX, "a connection at rest is this and no more");
 
-enum conn_state { CONN_CLOSED, CONN_READING, CONN_FILLING, CONN_SWALLOWING, CONN_BLOCKED, CONN_WATCHING };
-
 /* conn_open: takes over the socket; on failure it is closed. */
 void conn_open(struct worker *w, int fd, enum transport transport);
 void conn_close(struct conn *c);
-/* conn_run: a turn for a connection of the ready list. */
-void conn_run(struct conn *c);
+/* conn_run_ready: a turn for a connection of the ready list. */
+void conn_run_ready(struct conn *c);
 /* conn_check_time: ends it when it is idle or stalled for too long; once a second. */
 void conn_check_time(struct conn *c);
 
-/* ---- for those who answer ---- */
+/* ---- for those who answer, in a turn of the connection ---- */
 
 /* conn_flush: sends (or parks) what is composed, so that the whole outbox is free. */
 void conn_flush(struct conn *c);
@@ -91,14 +95,16 @@ void conn_write(struct conn *c, const char *data, size_t length);
 void conn_printf(struct conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* conn_write_large: a value that is too large for conn_room; by reference where it can be. */
 void conn_write_large(struct conn *c, const struct item_view *view);
-/* conn_start_task: a task of `bytes` (cleared, step set); NULL: no memory. */
-struct task *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));
+/* conn_start_task: a task of `bytes`, cleared, that begins when the batch is through; it starts with
+ * a struct task. NULL: no memory. */
+void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));
 
 /* conn_room: where the next `bytes` (at most OUTBOX_REPLY_MAX_BYTES) of output go. Never fails:
  * output of a broken connection is dropped. */
 static inline struct output *conn_room(struct conn *c, size_t bytes)
 {
 	struct output *out = &c->worker->outbox.out;
+
 	if (unlikely(output_room(out) < bytes))
 		conn_flush(c);
 	return out;
@@ -107,6 +113,11 @@ static inline struct output *conn_room(struct conn *c, size_t bytes)
 static inline void conn_reply(struct conn *c, enum reply reply)
 {
 	compose_reply(conn_room(c, COMPOSE_REPLY_MAX), reply);
+}
+
+static inline int conn_fd(const struct conn *c)
+{
+	return atomic_load_explicit(&c->fd, memory_order_relaxed);
 }
 
 #endif

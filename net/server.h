@@ -19,8 +19,6 @@ struct settings;
 struct watch_hub;
 struct worker;
 
-#define SERVER_VERSION "1.6.45-larder.1"
-
 /* How a connection came in; also what stats and log lines call it. */
 enum transport { TRANSPORT_TCP, TRANSPORT_TCP6, TRANSPORT_UNIX };
 

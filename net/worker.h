@@ -40,6 +40,7 @@ struct worker {
 	char *scratch;
 	struct outbox outbox;
 	uint32_t now;              /* server time of this turn */
+	uint32_t observing;        /* enum observe bits, of this batch */
 	uint32_t requests_per_turn;
 	struct conn *ready_head;   /* yielded, to be run after the next look at the sockets */
 	struct conn **ready_tail;
@@ -70,6 +71,17 @@ bool worker_assign(struct worker *w, int fd, enum transport transport);
 void worker_stop(struct worker *w); /* any thread; worker_join waits for the end */
 void worker_join(struct worker *w);
 void worker_fini(struct worker *w);
+
+/* worker_flush_due: carries out a delayed flush_all whose time has come. */
+void worker_flush_due(struct worker *w);
+
+/* worker_read_clock: at the beginning of every turn; the one place where time is read. */
+static inline void worker_read_clock(struct worker *w)
+{
+	w->now = clock_now(&w->server->clock);
+	if (unlikely(atomic_load_explicit(&w->server->flush_at, memory_order_relaxed) != 0))
+		worker_flush_due(w);
+}
 
 /* worker_wake: any thread; the worker looks at its queue and at its watchers' lines. */
 void worker_wake(struct worker *w);

@@ -1,0 +1,573 @@
+#include "net/conn.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/dispatch.h"
+#include "net/fill.h"
+#include "net/settings.h"
+#include "net/watch.h"
+
+/* While the pool is pressed, input is looked at in small pieces and left in the socket until it was
+ * used, and requests are answered one by one, so that little is left over when a client blocks. */
+#define PRESSED_RECEIVE_BYTES 2048u
+#define PRESSED_BATCH_REQUESTS 1u
+/* Direct receives of a large value in one turn; at 64 KB and more each, some hundred microseconds. */
+#define FILL_RECEIVES_PER_TURN 4u
+#define TASK_STEPS_PER_TURN 32u
+
+/* The input of one turn: what lies in the worker's scratch buffer. */
+struct input {
+	uint32_t begin;
+	uint32_t end;
+	uint32_t peeked; /* of the bytes before `end`, so many are still in the socket */
+	bool yielded;
+};
+
+static char *input_at(const struct conn *c, const struct input *in)
+{
+	return c->worker->scratch + in->begin;
+}
+
+static void conn_break(struct conn *c, const char *reason)
+{
+	c->broken = true;
+	c->close_reason = reason;
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+void conn_flush(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	if (c->broken) {
+		outbox_drop(w);
+		return;
+	}
+	bool was_parked = parked_any(&c->parked);
+	switch (outbox_flush(w, conn_fd(c), &c->parked)) {
+	case SEND_DONE:
+		break;
+	case SEND_BLOCKED:
+		if (!was_parked)
+			c->progress = w->now;
+		break;
+	case SEND_BROKEN:
+		conn_break(c, "error");
+		break;
+	}
+}
+
+void conn_write(struct conn *c, const char *data, size_t length)
+{
+	while (length > 0) {
+		struct output *out = conn_room(c, 1);
+		size_t part = MIN(length, output_room(out));
+		memcpy(out->next, data, part);
+		out->next += part;
+		data += part;
+		length -= part;
+	}
+}
+
+void conn_printf(struct conn *c, const char *format, ...)
+{
+	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	va_list args;
+
+	va_start(args, format);
+	int length = vsnprintf(out->next, OUTBOX_REPLY_MAX_BYTES, format, args);
+	va_end(args);
+	out->next += MIN(length, (int)OUTBOX_REPLY_MAX_BYTES - 1);
+}
+
+void conn_write_large(struct conn *c, const struct item_view *view)
+{
+	struct worker *w = c->worker;
+	struct value_cursor cursor;
+
+	if (w->outbox.value_count == OUTBOX_VALUES_MAX)
+		conn_flush(c);
+	if (view->value_length > VALUE_COPY_MAX_BYTES && store_can_pin(w->store, view) &&
+	    store_pin(w->store, view)) {
+		outbox_add_value(&w->outbox, w->store, view);
+		counter_add(&w->counters.pinned_sends, 1);
+		return;
+	}
+	store_value_first(view, w->store, &cursor);
+	do {
+		conn_write(c, cursor.part, cursor.part_length);
+	} while (cursor.next_reference != 0 && store_value_next(w->store, &cursor));
+}
+
+/* --- tasks ------------------------------------------------------------------------------------ */
+
+void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *))
+{
+	struct worker *w = c->worker;
+	uint8_t size_index;
+	struct task *t = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+
+	if (t == NULL && store_release_bytes(w->store, bytes))
+		t = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+	if (t == NULL) {
+		counter_add(&w->counters.read_buffer_oom, 1);
+		return NULL;
+	}
+	memset(t, 0, bytes);
+	t->step = step;
+	t->size_index = size_index;
+	c->task = t;
+	return t;
+}
+
+static void conn_end_task(struct conn *c)
+{
+	struct task *t = c->task;
+
+	c->task = NULL;
+	buffer_pool_give(&c->worker->server->buffers, t, t->size_index);
+}
+
+/* False when the turn is over. */
+static bool conn_run_task(struct conn *c, struct input *in)
+{
+	for (unsigned i = 0; i < TASK_STEPS_PER_TURN; i++) {
+		if (!c->task->step(c, c->task)) {
+			conn_end_task(c);
+			return true;
+		}
+		store_leave(c->worker->store);
+		store_enter(c->worker->store, c->worker->now);
+		if (c->broken || parked_any(&c->parked))
+			return false;
+	}
+	in->yielded = true;
+	return false;
+}
+
+/* --- input ------------------------------------------------------------------------------------ */
+
+/* What the last turn left goes back to the scratch buffer. */
+static void input_load(struct conn *c, struct input *in)
+{
+	*in = (struct input){0};
+	if (c->input == NULL)
+		return;
+	memcpy(c->worker->scratch, c->input, c->input_length);
+	in->end = c->input_length;
+	buffer_pool_give(&c->worker->server->buffers, c->input, c->input_size_index);
+	c->input = NULL;
+	c->input_length = 0;
+}
+
+/* What this turn leaves goes to a block, except for what the socket still has. */
+static void input_store(struct conn *c, struct input *in)
+{
+	struct worker *w = c->worker;
+	uint32_t length = in->end - in->begin;
+	uint32_t discard = in->peeked;
+
+	if (in->yielded || parked_any(&c->parked)) {
+		/* It will be looked at again: leave in the socket what was not used. */
+		discard = in->peeked > length ? in->peeked - length : 0;
+		length -= in->peeked - discard;
+	}
+	if (length > 0 && !c->closing) {
+		c->input = buffer_pool_take(&w->server->buffers, length, &c->input_size_index);
+		if (c->input == NULL && store_release_bytes(w->store, length))
+			c->input = buffer_pool_take(&w->server->buffers, length, &c->input_size_index);
+		if (c->input == NULL) {
+			counter_add(&w->counters.read_buffer_oom, 1);
+			conn_break(c, "error");
+			return;
+		}
+		memcpy(c->input, input_at(c, in), length);
+		c->input_length = length;
+	}
+	/* These bytes were counted when they were seen. */
+	while (discard > 0) {
+		ssize_t n = recv(conn_fd(c), w->scratch, discard, 0);
+		if (n <= 0)
+			break;
+		discard -= (uint32_t)n;
+	}
+}
+
+static void input_failed(struct conn *c, ssize_t received)
+{
+	if (received == 0) {
+		c->closing = true;
+		c->close_reason = "normal";
+	} else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+		conn_break(c, "error");
+	}
+}
+
+static void input_receive(struct conn *c, struct input *in)
+{
+	struct worker *w = c->worker;
+	size_t room = SCRATCH_BYTES - in->end;
+	bool peek = unlikely(buffer_pool_pressed(&w->server->buffers)) && room > 0;
+
+	if (peek)
+		room = MIN(room, PRESSED_RECEIVE_BYTES);
+	ssize_t received = recv(conn_fd(c), w->scratch + in->end, room, peek ? MSG_PEEK : 0);
+	if (received <= 0) {
+		input_failed(c, received);
+		return;
+	}
+	c->progress = w->now;
+	in->end += (uint32_t)received;
+	in->peeked = peek ? (uint32_t)received : 0;
+	counter_add(&w->counters.bytes_read, (uint64_t)received);
+}
+
+/* A value is coming in and nothing of it is in the scratch buffer: straight into the item. */
+static void input_receive_value(struct conn *c, struct input *in)
+{
+	struct worker *w = c->worker;
+	size_t rest_length = 0;
+
+	for (unsigned i = 0; i < FILL_RECEIVES_PER_TURN && rest_length == 0; i++) {
+		ssize_t received = fill_receive(c, w->scratch, SCRATCH_BYTES, &rest_length);
+		if (received <= 0) {
+			input_failed(c, received);
+			return;
+		}
+		c->progress = w->now;
+		counter_add(&w->counters.bytes_read, (uint64_t)received);
+	}
+	in->end = (uint32_t)rest_length;
+}
+
+/* --- the turn --------------------------------------------------------------------------------- */
+
+/* Parses up to `limit` requests and hashes their keys, so that the index buckets are on their way
+ * when the first is looked up. */
+static unsigned conn_parse_batch(struct conn *c, struct input *in, unsigned limit)
+{
+	struct worker *w = c->worker;
+	struct request_batch *batch = &w->batch;
+	unsigned count = 0;
+
+	while (count < limit) {
+		struct request *rq = &batch->requests[count];
+		size_t consumed;
+		enum parse_result result = text_parse(&c->parser, input_at(c, in), in->end - in->begin,
+						      rq, &batch->meta[count], &consumed);
+		in->begin += (uint32_t)consumed;
+		if (unlikely(result != PARSE_REQUEST)) {
+			c->closing |= result == PARSE_CLOSE;
+			break;
+		}
+		count++;
+		if (likely(verb_has_key((enum verb)rq->verb))) {
+			rq->hash = store_hash(w->store, rq->key, rq->key_length);
+			store_prefetch_bucket(w->store, rq->hash);
+			/* Its value comes next, and no request. */
+			if (verb_has_value((enum verb)rq->verb) && !rq->value_complete)
+				break;
+		} else if (rq->verb >= VERB_QUIT) {
+			break;
+		}
+	}
+	batch->count = count;
+	return count;
+}
+
+static void conn_prefetch_items(struct worker *w)
+{
+	const struct request_batch *batch = &w->batch;
+
+	for (unsigned i = 0; i < batch->count; i++)
+		if (verb_has_key((enum verb)batch->requests[i].verb))
+			store_prefetch_item(w->store, batch->requests[i].hash);
+}
+
+/* Returns how many requests were answered; 0: more input is needed. */
+static unsigned conn_run_batch(struct conn *c, struct input *in, unsigned limit)
+{
+	struct worker *w = c->worker;
+	bool pressed = unlikely(buffer_pool_pressed(&w->server->buffers));
+	unsigned count = conn_parse_batch(c, in, pressed ? PRESSED_BATCH_REQUESTS : limit);
+
+	if (count == 0)
+		return 0;
+	if (count > 1)
+		conn_prefetch_items(w);
+	dispatch_batch(c, &w->batch);
+	if (pressed && outbox_length(&w->outbox) > OUTBOX_PRESSED_BYTES)
+		conn_flush(c);
+	return count;
+}
+
+static bool conn_can_go_on(const struct conn *c)
+{
+	return !c->broken && !c->closing && !parked_any(&c->parked);
+}
+
+/* Everything that the input holds, within a turn's share. */
+static void conn_process(struct conn *c, struct input *in)
+{
+	struct worker *w = c->worker;
+	unsigned left = w->requests_per_turn;
+
+	while (conn_can_go_on(c)) {
+		if (unlikely(c->task != NULL)) {
+			if (!conn_run_task(c, in))
+				return;
+			continue;
+		}
+		if (in->begin == in->end)
+			return;
+		if (unlikely(c->fill != NULL)) {
+			in->begin += (uint32_t)fill_take(c, input_at(c, in), in->end - in->begin);
+			continue;
+		}
+		if (unlikely(left == 0)) {
+			in->yielded = true;
+			counter_add(&w->counters.conn_yields, 1);
+			return;
+		}
+		unsigned count = conn_run_batch(c, in, MIN(left, BATCH_REQUESTS));
+		if (count == 0)
+			return;
+		left -= MIN(count, left);
+		/* What other threads removed may be reused from here on. */
+		if (in->begin != in->end) {
+			store_leave(w->store);
+			store_enter(w->store, w->now);
+		}
+	}
+}
+
+static void conn_on_event(evutil_socket_t fd, short what, void *arg);
+
+static void conn_arm(struct conn *c, short what, bool blocked)
+{
+	struct worker *w = c->worker;
+
+	event_del(&c->event);
+	event_assign(&c->event, w->base, conn_fd(c), what | EV_PERSIST, conn_on_event, c);
+	event_add(&c->event, NULL);
+	c->blocked = blocked;
+	w->blocked_count += blocked ? 1u : -1u;
+	uint8_t state = blocked ? CONN_BLOCKED : c->fill != NULL ? CONN_FILLING : CONN_READING;
+	atomic_store_explicit(&c->state, state, memory_order_relaxed);
+}
+
+static void conn_queue_ready(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	c->ready = true;
+	c->ready_next = NULL;
+	*w->ready_tail = c;
+	w->ready_tail = &c->ready_next;
+}
+
+static void conn_end_turn(struct conn *c, struct input *in)
+{
+	struct worker *w = c->worker;
+
+	if (!outbox_empty(&w->outbox))
+		conn_flush(c);
+	if (!c->broken)
+		input_store(c, in);
+	store_leave(w->store);
+	if (c->broken || (c->closing && !parked_any(&c->parked))) {
+		conn_close(c);
+		return;
+	}
+	if (unlikely(parked_any(&c->parked) != c->blocked))
+		conn_arm(c, c->blocked ? EV_READ : EV_WRITE, !c->blocked);
+	if (unlikely(in->yielded && !c->blocked))
+		conn_queue_ready(c);
+}
+
+static void conn_turn(struct conn *c, bool receive)
+{
+	struct worker *w = c->worker;
+	struct input in;
+
+	store_enter(w->store, w->now);
+	input_load(c, &in);
+	if (receive) {
+		if (c->fill != NULL && in.end == 0)
+			input_receive_value(c, &in);
+		else
+			input_receive(c, &in);
+		atomic_store_explicit(&c->last_command, w->now, memory_order_relaxed);
+	}
+	conn_process(c, &in);
+	conn_end_turn(c, &in);
+}
+
+/* The client takes output again: first what is parked goes out, then its input is looked at. */
+static void conn_drain(struct conn *c)
+{
+	struct worker *w = c->worker;
+	bool progressed;
+
+	store_enter(w->store, w->now);
+	enum send_result result = parked_send(w, conn_fd(c), &c->parked, &progressed);
+	store_leave(w->store);
+	switch (result) {
+	case SEND_DONE:
+		conn_turn(c, false);
+		break;
+	case SEND_BLOCKED:
+		if (progressed)
+			c->progress = w->now;
+		break;
+	case SEND_BROKEN:
+		conn_break(c, "error");
+		conn_close(c);
+		break;
+	}
+}
+
+static void conn_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	worker_read_clock(c->worker);
+	if (c->ready)
+		return; /* its input is parked; it runs with the others of the ready list */
+	if (unlikely(c->watcher != NULL))
+		watch_on_event(c);
+	else if (unlikely(c->blocked))
+		conn_drain(c);
+	else
+		conn_turn(c, true);
+}
+
+void conn_run_ready(struct conn *c)
+{
+	c->ready = false;
+	conn_turn(c, false);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void server_forget_connection(struct server *sv)
+{
+	atomic_fetch_sub_explicit(&sv->curr_connections, 1, memory_order_relaxed);
+	if (sv->options.on_connection_closed != NULL)
+		sv->options.on_connection_closed(sv->options.owner);
+}
+
+void conn_open(struct worker *w, int fd, enum transport transport)
+{
+	struct server *sv = w->server;
+	struct conn *c = block_pool_take(&sv->connections);
+
+	store_enter(w->store, w->now);
+	if (c == NULL && store_release_bytes(w->store, OS_PAGE_BYTES))
+		c = block_pool_take(&sv->connections);
+	store_leave(w->store);
+	if (c == NULL) {
+		close(fd);
+		server_forget_connection(sv);
+		return;
+	}
+	memset(c, 0, sizeof(*c));
+	c->worker = w;
+	c->transport = (uint8_t)transport;
+	c->authenticated = sv->auth == NULL;
+	c->close_reason = "normal";
+	c->progress = w->now;
+	text_parser_init(&c->parser);
+	atomic_store_explicit(&c->fd, fd, memory_order_relaxed);
+	atomic_store_explicit(&c->last_command, w->now, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CONN_READING, memory_order_relaxed);
+	c->link = &w->connections;
+	c->next = w->connections;
+	if (c->next != NULL)
+		c->next->link = &c->next;
+	w->connections = c;
+	event_assign(&c->event, w->base, fd, EV_READ | EV_PERSIST, conn_on_event, c);
+	event_add(&c->event, NULL);
+	if (watch_wants(sv->watch, WATCH_CONNECTIONS))
+		watch_conn_new(c);
+}
+
+static void worker_remove_ready(struct worker *w, struct conn *c)
+{
+	struct conn **link = &w->ready_head;
+
+	while (*link != c)
+		link = &(*link)->ready_next;
+	*link = c->ready_next;
+	if (c->ready_next == NULL)
+		w->ready_tail = link;
+}
+
+void conn_close(struct conn *c)
+{
+	struct worker *w = c->worker;
+	struct server *sv = w->server;
+
+	if (watch_wants(sv->watch, WATCH_CONNECTIONS))
+		watch_conn_close(c);
+	event_del(&c->event);
+	close(conn_fd(c));
+	atomic_store_explicit(&c->state, CONN_NONE, memory_order_relaxed);
+	if (c->ready)
+		worker_remove_ready(w, c);
+	if (c->blocked)
+		w->blocked_count--;
+	if (c->watcher != NULL)
+		watch_end(c);
+	store_enter(w->store, w->now);
+	if (c->fill != NULL)
+		fill_abort(c);
+	parked_drop(w, &c->parked);
+	store_leave(w->store);
+	if (c->task != NULL)
+		conn_end_task(c);
+	if (c->input != NULL)
+		buffer_pool_give(&sv->buffers, c->input, c->input_size_index);
+	*c->link = c->next;
+	if (c->next != NULL)
+		c->next->link = c->link;
+	block_pool_give(&sv->connections, c);
+	server_forget_connection(sv);
+}
+
+/* A client may take its time to send; only while memory is short, half a request is a reason. */
+static bool conn_is_stalled(const struct conn *c)
+{
+	const struct worker *w = c->worker;
+	uint32_t seconds = w->now - c->progress;
+
+	if (c->blocked && seconds > CONN_STALL_SECONDS)
+		return true;
+	if (seconds <= CONN_STALL_PRESSED_SECONDS)
+		return false;
+	return (c->blocked || c->fill != NULL || c->input != NULL) &&
+	       buffer_pool_pressed(&w->server->buffers);
+}
+
+void conn_check_time(struct conn *c)
+{
+	struct worker *w = c->worker;
+	uint32_t idle_limit = w->server->settings->idle_timeout_seconds;
+	uint32_t idle_seconds = w->now - atomic_load_explicit(&c->last_command, memory_order_relaxed);
+
+	if (conn_is_stalled(c)) {
+		counter_add(&w->counters.stall_kicks, 1);
+		c->close_reason = "idle_timeout";
+		conn_close(c);
+	} else if (idle_limit != 0 && idle_seconds > idle_limit && c->watcher == NULL) {
+		counter_add(&w->counters.idle_kicks, 1);
+		c->close_reason = "idle_timeout";
+		conn_close(c);
+	}
+}

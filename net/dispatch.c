@@ -1,0 +1,531 @@
+#include "net/dispatch.h"
+
+#include <string.h>
+
+#include "net/admin.h"
+#include "net/auth.h"
+#include "net/fill.h"
+#include "net/observe.h"
+#include "net/settings.h"
+#include "store/item.h"
+
+#define COUNT(c, field) counter_add(&(c)->worker->counters.field, 1)
+
+/* An inlined loop beats the call of memcpy up to about this length. */
+#define INLINE_COPY_MAX_BYTES 128u
+
+uint64_t dispatch_item_bytes(const struct item_view *view)
+{
+	uint64_t bytes = item_total_bytes(false, view->client_flags, false, view->key_length,
+					  view->value_length);
+
+	if (bytes <= CHUNK_SMALL_MAX)
+		return bytes;
+	return item_total_bytes(true, view->client_flags, false, view->key_length,
+				view->value_length);
+}
+
+/* --- retrieval -------------------------------------------------------------------------------- */
+
+static inline void write_value_inline(struct conn *c, struct output *out, const struct item_view *view)
+{
+	if (likely(view->part_length == view->value_length &&
+		   view->value_length <= VALUE_COPY_MAX_BYTES)) {
+		if (view->value_length <= INLINE_COPY_MAX_BYTES) {
+			out->next = compose_bytes(out->next, view->value, view->value_length);
+		} else {
+			memcpy(out->next, view->value, view->value_length);
+			out->next += view->value_length;
+		}
+	} else {
+		conn_write_large(c, view);
+		conn_room(c, 2);
+	}
+	out->next = compose_line_end(out->next);
+}
+
+void dispatch_write_value(struct conn *c, const struct item_view *view)
+{
+	write_value_inline(c, &c->worker->outbox.out, view);
+}
+
+static inline void end_keys(struct conn *c, const struct request *rq)
+{
+	if (rq->last_key)
+		conn_reply(c, REPLY_END);
+}
+
+static inline void dispatch_get(struct conn *c, const struct request *rq)
+{
+	struct worker *w = c->worker;
+	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	struct item_view view;
+	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view);
+
+	COUNT(c, get_commands);
+	if (unlikely(w->observing != 0))
+		observe_fetch(c, rq, found ? &view : NULL);
+	if (likely(found)) {
+		COUNT(c, get_hits);
+		compose_value_header(out, rq->key, rq->key_length, view.client_flags, view.value_length);
+		write_value_inline(c, out, &view);
+	} else {
+		COUNT(c, get_misses);
+	}
+	end_keys(c, rq);
+}
+
+static void write_value_cas(struct conn *c, const struct request *rq, const struct item_view *view)
+{
+	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	uint64_t cas = 0;
+
+	if (c->worker->server->settings->cas_enabled)
+		cas = store_view_cas(c->worker->store, view);
+	compose_value_header_cas(out, rq->key, rq->key_length, view->client_flags, view->value_length,
+				 cas);
+	write_value_inline(c, out, view);
+}
+
+static void dispatch_gets(struct conn *c, const struct request *rq)
+{
+	struct worker *w = c->worker;
+	struct item_view view;
+	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view);
+
+	COUNT(c, get_commands);
+	if (unlikely(w->observing != 0))
+		observe_fetch(c, rq, found ? &view : NULL);
+	if (found) {
+		COUNT(c, get_hits);
+		write_value_cas(c, rq, &view);
+	} else {
+		COUNT(c, get_misses);
+	}
+	end_keys(c, rq);
+}
+
+/* gat and gats. Counted as memcached counts: a touch, and a get that is neither hit nor miss. */
+static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
+{
+	struct worker *w = c->worker;
+	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	struct item_view view;
+	bool found = store_touch(w->store, rq->key, rq->key_length, rq->hash,
+				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK;
+
+	COUNT(c, get_commands);
+	COUNT(c, touch_commands);
+	if (unlikely(w->observing != 0))
+		observe_fetch(c, rq, found ? &view : NULL);
+	if (!found) {
+		COUNT(c, touch_misses);
+	} else {
+		COUNT(c, touch_hits);
+		if (rq->verb == VERB_GATS) {
+			write_value_cas(c, rq, &view);
+		} else {
+			compose_value_header(out, rq->key, rq->key_length, view.client_flags,
+					     view.value_length);
+			write_value_inline(c, out, &view);
+		}
+	}
+	end_keys(c, rq);
+}
+
+/* --- storage ---------------------------------------------------------------------------------- */
+
+static void storage_prepare_meta(struct conn *c, const struct request *rq, struct item_spec *spec,
+				 struct commit_args *args)
+{
+	const struct meta_args *meta = rq->meta;
+
+	spec->client_flags = META_HAS(meta, 'F') ? meta->client_flags : 0;
+	spec->expiry = META_HAS(meta, 'T') ? dispatch_expiry(c, meta->ttl) : EXPIRY_NEVER;
+	spec->explicit_cas = META_HAS(meta, 'E') ? meta->explicit_cas : 0;
+	if (META_HAS(meta, 'b'))
+		spec->marks = ITEM_KEY_BINARY;
+	switch (meta->mode) {
+	case 'E':
+		args->mode = STORE_ADD;
+		break;
+	case 'A':
+		args->mode = STORE_APPEND;
+		break;
+	case 'P':
+		args->mode = STORE_PREPEND;
+		break;
+	case 'R':
+		args->mode = STORE_REPLACE;
+		break;
+	}
+	if (META_HAS(meta, 'C')) {
+		args->has_compare = true;
+		args->compare_cas = meta->compare_cas;
+		args->stale_on_older = META_HAS(meta, 'I');
+	}
+	if (META_HAS(meta, 'N')) {
+		args->vivify = true;
+		args->vivify_expiry = dispatch_expiry(c, meta->autoviv_ttl);
+	}
+}
+
+static void storage_prepare(struct conn *c, const struct request *rq, struct item_spec *spec,
+			    struct commit_args *args)
+{
+	*spec = (struct item_spec){
+		.key = rq->key,
+		.key_length = rq->key_length,
+		.hash = rq->hash,
+		.client_flags = rq->client_flags,
+		.value_length = rq->value_length,
+	};
+	*args = (struct commit_args){.mode = STORE_SET};
+	switch (rq->verb) {
+	case VERB_META_SET:
+		storage_prepare_meta(c, rq, spec, args);
+		return;
+	case VERB_ADD:
+		args->mode = STORE_ADD;
+		break;
+	case VERB_REPLACE:
+		args->mode = STORE_REPLACE;
+		break;
+	case VERB_APPEND:
+		args->mode = STORE_APPEND;
+		break;
+	case VERB_PREPEND:
+		args->mode = STORE_PREPEND;
+		break;
+	case VERB_CAS:
+		args->has_compare = true;
+		args->compare_cas = rq->cas;
+		break;
+	}
+	spec->expiry = dispatch_expiry(c, rq->exptime);
+}
+
+/* No item was made. What the client wanted to replace with set or ms is stale now, so it goes. */
+static void storage_refuse(struct conn *c, const struct request *rq, enum store_result result)
+{
+	struct worker *w = c->worker;
+
+	if (result == STORE_TOO_LARGE)
+		COUNT(c, store_too_large);
+	else
+		COUNT(c, store_no_memory);
+	if (rq->verb == VERB_SET || rq->verb == VERB_META_SET)
+		store_delete(w->store, rq->key, rq->key_length, rq->hash, &(struct delete_args){0});
+	if (!rq->noreply)
+		conn_reply(c, result == STORE_TOO_LARGE ? REPLY_TOO_LARGE : REPLY_NO_MEMORY);
+}
+
+static enum reply reply_of_result(enum store_result result)
+{
+	switch (result) {
+	case STORE_OK:
+		return REPLY_STORED;
+	case STORE_EXISTS:
+		return REPLY_EXISTS;
+	case STORE_NOT_FOUND:
+		return REPLY_NOT_FOUND;
+	default:
+		return REPLY_NOT_STORED;
+	}
+}
+
+static void count_compare(struct conn *c, enum store_result result)
+{
+	if (result == STORE_OK)
+		COUNT(c, cas_hits);
+	else if (result == STORE_EXISTS)
+		COUNT(c, cas_badval);
+	else if (result == STORE_NOT_FOUND)
+		COUNT(c, cas_misses);
+}
+
+static void storage_finish(struct conn *c, const struct request *rq, const struct commit_args *args,
+			   enum store_result result)
+{
+	if (unlikely(c->worker->observing != 0))
+		observe_store(c, rq, result);
+	if (unlikely(result == STORE_TOO_LARGE || result == STORE_NO_MEMORY)) {
+		storage_refuse(c, rq, result);
+		return;
+	}
+	if (args->has_compare)
+		count_compare(c, result);
+	if (rq->verb == VERB_META_SET)
+		meta_reply_stored(c, rq, result, args->cas);
+	else if (!rq->noreply)
+		conn_reply(c, reply_of_result(result));
+}
+
+static bool block_ends_well(const struct request *rq)
+{
+	return memcmp(rq->value + rq->value_length, "\r\n", 2) == 0;
+}
+
+static enum store_result result_of_status(enum status status)
+{
+	return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+}
+
+/* A block without its line end: refused, unless the value is refused for its size anyway. */
+static void storage_bad_block(struct conn *c, const struct request *rq, const struct item_spec *spec)
+{
+	struct reservation rv;
+	enum status status = store_reserve(c->worker->store, spec, &rv);
+
+	if (status != STATUS_OK) {
+		storage_finish(c, rq, &(struct commit_args){0}, result_of_status(status));
+		return;
+	}
+	store_abort(c->worker->store, &rv);
+	if (!rq->noreply)
+		conn_reply(c, REPLY_BAD_DATA_CHUNK);
+}
+
+/* The value is not all here: what comes goes into the reservation. */
+static void storage_begin_fill(struct conn *c, const struct request *rq, const struct item_spec *spec)
+{
+	struct reservation rv;
+	enum status status = store_reserve(c->worker->store, spec, &rv);
+
+	if (status == STATUS_OK && fill_begin(c, rq, &rv))
+		return;
+	text_parser_swallow(&c->parser, (uint64_t)rq->value_length + 2);
+	storage_finish(c, rq, &(struct commit_args){0},
+		       status == STATUS_OK ? STORE_NO_MEMORY : result_of_status(status));
+}
+
+void dispatch_storage(struct conn *c, const struct request *rq)
+{
+	struct item_spec spec;
+	struct commit_args args;
+
+	storage_prepare(c, rq, &spec, &args);
+	if (unlikely(!rq->value_complete)) {
+		storage_begin_fill(c, rq, &spec);
+		return;
+	}
+	COUNT(c, set_commands);
+	if (unlikely(!block_ends_well(rq))) {
+		storage_bad_block(c, rq, &spec);
+		return;
+	}
+	enum store_result result = store_set(c->worker->store, &spec, rq->value, &args);
+	storage_finish(c, rq, &args, result);
+}
+
+void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end)
+{
+	struct item_spec spec;
+	struct commit_args args;
+
+	COUNT(c, set_commands);
+	if (bad_end) {
+		store_abort(c->worker->store, rv);
+		if (!rq->noreply)
+			conn_reply(c, REPLY_BAD_DATA_CHUNK);
+		return;
+	}
+	storage_prepare(c, rq, &spec, &args);
+	enum store_result result = store_commit(c->worker->store, rv, &args);
+	storage_finish(c, rq, &args, result);
+}
+
+/* --- the other classic commands ---------------------------------------------------------------- */
+
+static void dispatch_delete(struct conn *c, const struct request *rq)
+{
+	enum store_result result = store_delete(c->worker->store, rq->key, rq->key_length, rq->hash,
+						&(struct delete_args){0});
+
+	if (result == STORE_OK)
+		COUNT(c, delete_hits);
+	else
+		COUNT(c, delete_misses);
+	if (unlikely(c->worker->observing != 0))
+		observe_delete(c, rq, result);
+	if (!rq->noreply)
+		conn_reply(c, result == STORE_OK ? REPLY_DELETED : REPLY_NOT_FOUND);
+}
+
+static void dispatch_touch(struct conn *c, const struct request *rq)
+{
+	enum store_result result = store_touch(c->worker->store, rq->key, rq->key_length, rq->hash,
+					       dispatch_expiry(c, rq->exptime), NULL);
+
+	COUNT(c, touch_commands);
+	if (result == STORE_OK)
+		COUNT(c, touch_hits);
+	else
+		COUNT(c, touch_misses);
+	if (!rq->noreply)
+		conn_reply(c, result == STORE_OK ? REPLY_TOUCHED : REPLY_NOT_FOUND);
+}
+
+static void dispatch_arithmetic(struct conn *c, const struct request *rq)
+{
+	struct arithmetic_args args = {.delta = rq->delta, .decrement = rq->verb == VERB_DECR};
+	enum store_result result = store_arithmetic(c->worker->store, rq->key, rq->key_length,
+						    rq->hash, &args);
+
+	observe_arithmetic(c, args.decrement, result);
+	if (rq->noreply)
+		return;
+	switch (result) {
+	case STORE_OK:
+		compose_number(conn_room(c, COMPOSE_U64_MAX + 2), args.result);
+		break;
+	case STORE_NOT_FOUND:
+		conn_reply(c, REPLY_NOT_FOUND);
+		break;
+	case STORE_NON_NUMERIC:
+		conn_reply(c, REPLY_NON_NUMERIC);
+		break;
+	default:
+		conn_reply(c, REPLY_NO_MEMORY);
+		break;
+	}
+}
+
+static void dispatch_flush_all(struct conn *c, const struct request *rq)
+{
+	struct worker *w = c->worker;
+	uint32_t at = rq->exptime > 0 ? dispatch_expiry(c, rq->exptime) : 0;
+
+	if (!w->server->settings->flush_enabled) {
+		if (!rq->noreply)
+			conn_printf(c, "CLIENT_ERROR flush_all not allowed\r\n");
+		return;
+	}
+	COUNT(c, flush_commands);
+	if (at <= w->now) {
+		at = 0;
+		store_flush(w->store);
+	}
+	atomic_store_explicit(&w->server->flush_at, at, memory_order_relaxed);
+	if (!rq->noreply)
+		conn_reply(c, REPLY_OK);
+}
+
+static void dispatch_version(struct conn *c)
+{
+	static const char line[] = "VERSION " LARDER_PROTOCOL_VERSION "\r\n";
+
+	conn_write(c, line, sizeof(line) - 1);
+}
+
+static void dispatch_error(struct conn *c, const struct request *rq)
+{
+	if (!rq->noreply)
+		conn_reply(c, (enum reply)rq->reply);
+}
+
+/* --- authentication --------------------------------------------------------------------------- */
+
+void dispatch_authenticate(struct conn *c, const char *text, uint32_t length, bool bad_end)
+{
+	COUNT(c, auth_commands);
+	if (!bad_end && auth_check(c->worker->server->auth, text, length)) {
+		c->authenticated = true;
+		conn_reply(c, REPLY_STORED);
+		return;
+	}
+	COUNT(c, auth_errors);
+	conn_reply(c, bad_end ? REPLY_BAD_DATA_CHUNK : REPLY_AUTH_FAILURE);
+}
+
+static void authenticate_by_set(struct conn *c, const struct request *rq)
+{
+	if (rq->value_complete) {
+		dispatch_authenticate(c, rq->value, rq->value_length, !block_ends_well(rq));
+		return;
+	}
+	if (rq->value_length <= FILL_TEXT_MAX_BYTES && fill_begin(c, rq, NULL))
+		return;
+	text_parser_swallow(&c->parser, (uint64_t)rq->value_length + 2);
+	COUNT(c, auth_commands);
+	COUNT(c, auth_errors);
+	conn_reply(c, REPLY_AUTH_FAILURE);
+}
+
+/* Only a set is listened to. A multiget is several requests, but one command. */
+static void dispatch_unauthenticated(struct conn *c, const struct request *rq)
+{
+	if (rq->verb == VERB_SET) {
+		authenticate_by_set(c, rq);
+		return;
+	}
+	if (verb_has_value((enum verb)rq->verb) && !rq->value_complete)
+		text_parser_swallow(&c->parser, (uint64_t)rq->value_length + 2);
+	if (rq->verb >= VERB_GET && rq->verb <= VERB_GATS && !rq->last_key)
+		return;
+	conn_reply(c, REPLY_UNAUTHENTICATED);
+}
+
+/* --- one request ------------------------------------------------------------------------------ */
+
+static void dispatch_other(struct conn *c, const struct request *rq)
+{
+	switch ((enum verb)rq->verb) {
+	case VERB_ERROR:
+		dispatch_error(c, rq);
+		break;
+	case VERB_GETS:
+		dispatch_gets(c, rq);
+		break;
+	case VERB_GAT:
+	case VERB_GATS:
+		dispatch_get_and_touch(c, rq);
+		break;
+	case VERB_TOUCH:
+		dispatch_touch(c, rq);
+		break;
+	case VERB_INCR:
+	case VERB_DECR:
+		dispatch_arithmetic(c, rq);
+		break;
+	case VERB_DELETE:
+		dispatch_delete(c, rq);
+		break;
+	case VERB_META_DELETE:
+	case VERB_META_ARITHMETIC:
+	case VERB_META_DEBUG:
+	case VERB_META_NOOP:
+		dispatch_meta(c, rq);
+		break;
+	case VERB_VERSION:
+		dispatch_version(c);
+		break;
+	case VERB_FLUSH_ALL:
+		dispatch_flush_all(c, rq);
+		break;
+	case VERB_QUIT:
+		c->closing = true;
+		break;
+	default:
+		admin_dispatch(c, rq);
+		break;
+	}
+}
+
+void dispatch_batch(struct conn *c, struct request_batch *batch)
+{
+	c->worker->observing = observe_wanted(c->worker->server);
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct request *rq = &batch->requests[i];
+		if (unlikely(!c->authenticated))
+			dispatch_unauthenticated(c, rq);
+		else if (likely(rq->verb == VERB_GET))
+			dispatch_get(c, rq);
+		else if (rq->verb == VERB_META_GET)
+			dispatch_meta(c, rq);
+		else if (verb_has_value((enum verb)rq->verb))
+			dispatch_storage(c, rq);
+		else
+			dispatch_other(c, rq);
+	}
+}

@@ -1,0 +1,43 @@
+/*
+ * dispatch.h: the one place where a request meets an item. Turns parsed requests into calls of the
+ * store and the store's answers into replies; knows the meaning of every command, and neither sockets
+ * nor how items lie in memory.
+ *
+ * Always in a turn of the connection's worker (store_enter was called). Order of work: the batch's
+ * keys were hashed and prefetched by the connection; here the requests are carried out one by one.
+ */
+#ifndef LARDER_DISPATCH_H
+#define LARDER_DISPATCH_H
+
+#include "net/conn.h"
+
+/* What looks on: bits of worker->observing, 0 for nearly everybody. */
+#define OBSERVE_WATCHERS 1u
+#define OBSERVE_PREFIXES 2u
+
+void dispatch_batch(struct conn *c, struct request_batch *batch);
+
+/* dispatch_filled: the value of a storage command has come in; ends the reservation. */
+void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end);
+/* dispatch_authenticate: the data block of a set on a connection that is not authenticated. */
+void dispatch_authenticate(struct conn *c, const char *text, uint32_t length, bool bad_end);
+
+/* ---- between dispatch.c and dispatch_meta.c ---- */
+
+void dispatch_meta(struct conn *c, const struct request *rq);
+/* meta_reply_stored: the reply to ms; the result is one of those that are no failure. */
+void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas);
+/* dispatch_storage: set, add, ..., cas, ms. */
+void dispatch_storage(struct conn *c, const struct request *rq);
+/* dispatch_write_value: the value and its line end, for a room of OUTBOX_REPLY_MAX_BYTES of which no
+ * more than COMPOSE_META_MAX was used. */
+void dispatch_write_value(struct conn *c, const struct item_view *view);
+/* dispatch_item_bytes: what an item takes up, as me and metadump tell it. */
+uint64_t dispatch_item_bytes(const struct item_view *view);
+
+static inline uint32_t dispatch_expiry(const struct conn *c, int64_t exptime)
+{
+	return clock_expiry(&c->worker->server->clock, c->worker->now, exptime);
+}
+
+#endif

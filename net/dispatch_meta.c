@@ -1,0 +1,388 @@
+#include <string.h>
+
+#include "net/dispatch.h"
+#include "net/observe.h"
+#include "net/settings.h"
+
+/*
+ * The meta commands. Their replies are a status, the return flags in the order they were asked for, and
+ * the three marks Z, X, W; compose_meta writes all that from struct meta_values, which is filled here.
+ */
+
+#define COUNT(c, field) counter_add(&(c)->worker->counters.field, 1)
+
+static struct meta_values values_of_key(const struct request *rq)
+{
+	return (struct meta_values){
+		.key = rq->key,
+		.key_length = rq->key_length,
+		.key_is_binary = META_HAS(rq->meta, 'b'),
+	};
+}
+
+static int64_t ttl_of_expiry(const struct conn *c, uint32_t expiry)
+{
+	return expiry == EXPIRY_NEVER ? -1 : (int64_t)expiry - c->worker->now;
+}
+
+static void reply_meta(struct conn *c, const struct request *rq, enum meta_status status,
+		       uint64_t returns, const struct meta_values *values)
+{
+	compose_meta(conn_room(c, COMPOSE_META_MAX), status, returns, rq->meta, values);
+}
+
+/* --- mg --------------------------------------------------------------------------------------- */
+
+/* What an mg is about to answer. */
+struct meta_get {
+	struct item_view view;
+	struct meta_values values;
+	bool touched; /* T was given: counts as a touch */
+};
+
+static void meta_get_describe(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	struct store_thread *st = c->worker->store;
+
+	mg->values.client_flags = mg->view.client_flags;
+	mg->values.value_length = mg->view.value_length;
+	mg->values.hit_before = mg->view.fetched;
+	mg->values.ttl_before = mg->values.ttl = ttl_of_expiry(c, mg->view.expiry);
+	mg->values.already_won = (mg->view.marks & ITEM_WON) != 0;
+	mg->values.stale = (mg->view.marks & ITEM_STALE) != 0;
+	mg->values.key_is_binary = (mg->view.marks & ITEM_KEY_BINARY) != 0;
+	if (META_HAS(rq->meta, 'l'))
+		mg->values.last_access_seconds = store_view_idle_seconds(st, &mg->view);
+	if (META_HAS(rq->meta, 'c'))
+		mg->values.cas = store_view_cas(st, &mg->view);
+}
+
+/* One client is told to fetch the item anew: the first that sees it stale, or with less than R to live. */
+static void meta_get_claim(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	bool wanted = mg->values.stale;
+
+	if (META_HAS(rq->meta, 'R') && mg->view.expiry != EXPIRY_NEVER)
+		wanted |= mg->view.expiry < dispatch_expiry(c, rq->meta->recache_ttl);
+	if (!wanted || mg->values.already_won)
+		return;
+	mg->values.won = store_claim(c->worker->store, &mg->view);
+	mg->values.already_won = !mg->values.won;
+}
+
+/* N: a miss makes an empty item, and the client that made it has won. False: no memory. */
+static bool meta_get_vivify(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	struct store_thread *st = c->worker->store;
+	struct item_spec spec = {
+		.key = rq->key,
+		.key_length = rq->key_length,
+		.hash = rq->hash,
+		.marks = (uint8_t)(ITEM_WON | (META_HAS(rq->meta, 'b') ? ITEM_KEY_BINARY : 0)),
+		.expiry = dispatch_expiry(c, rq->meta->autoviv_ttl),
+		.explicit_cas = META_HAS(rq->meta, 'E') ? rq->meta->explicit_cas : 0,
+	};
+	struct commit_args args = {.mode = STORE_ADD};
+	enum store_result result = store_set(st, &spec, "", &args);
+
+	if (result != STORE_OK && result != STORE_NOT_STORED)
+		return false;
+	if (!store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view))
+		return false;
+	meta_get_describe(c, rq, mg);
+	if (result == STORE_OK) {
+		mg->values.created = true;
+		mg->values.won = true;
+		mg->values.already_won = false;
+		mg->values.ttl_before = -1;
+	}
+	return true;
+}
+
+/* T: the item gets a new time to live, and a new view. False: it is gone. */
+static bool meta_get_touch(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	uint32_t expiry = dispatch_expiry(c, rq->meta->ttl);
+
+	if (store_touch(c->worker->store, rq->key, rq->key_length, rq->hash, expiry, &mg->view) !=
+	    STORE_OK)
+		return false;
+	mg->values.ttl = ttl_of_expiry(c, expiry);
+	return true;
+}
+
+static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	struct store_thread *st = c->worker->store;
+	bool found = META_HAS(rq->meta, 'u')
+			     ? store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view)
+			     : store_get(st, rq->key, rq->key_length, rq->hash, &mg->view);
+
+	if (!found)
+		return false;
+	meta_get_describe(c, rq, mg);
+	if (META_HAS(rq->meta, 'T') && !meta_get_touch(c, rq, mg))
+		return false;
+	meta_get_claim(c, rq, mg);
+	return true;
+}
+
+static void meta_get_count(struct conn *c, const struct request *rq, bool found)
+{
+	COUNT(c, get_commands);
+	if (META_HAS(rq->meta, 'T')) {
+		COUNT(c, touch_commands);
+		if (found)
+			COUNT(c, touch_hits);
+		else
+			COUNT(c, touch_misses);
+	} else if (found) {
+		COUNT(c, get_hits);
+	} else {
+		COUNT(c, get_misses);
+	}
+}
+
+static void meta_get_reply_value(struct conn *c, const struct request *rq, const struct meta_get *mg)
+{
+	conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	reply_meta(c, rq, META_STATUS_VA, META_RETURNS_GET, &mg->values);
+	dispatch_write_value(c, &mg->view);
+}
+
+static void dispatch_meta_get(struct conn *c, const struct request *rq)
+{
+	struct meta_get mg = {.values = values_of_key(rq)};
+	bool found = meta_get_find(c, rq, &mg);
+
+	meta_get_count(c, rq, found);
+	if (unlikely(c->worker->observing != 0))
+		observe_fetch(c, rq, found ? &mg.view : NULL);
+	if (!found && META_HAS(rq->meta, 'N')) {
+		if (!meta_get_vivify(c, rq, &mg)) {
+			COUNT(c, store_no_memory);
+			conn_reply(c, REPLY_NO_MEMORY);
+			return;
+		}
+		found = true;
+	}
+	if (!found) {
+		if (!META_HAS(rq->meta, 'q'))
+			reply_meta(c, rq, META_STATUS_EN, META_RETURNS_MISS, &mg.values);
+	} else if (META_HAS(rq->meta, 'v')) {
+		meta_get_reply_value(c, rq, &mg);
+	} else {
+		reply_meta(c, rq, META_STATUS_HD, META_RETURNS_GET, &mg.values);
+	}
+}
+
+/* --- ms --------------------------------------------------------------------------------------- */
+
+void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas)
+{
+	static const uint8_t statuses[] = {
+		[STORE_OK] = META_STATUS_HD,
+		[STORE_NOT_STORED] = META_STATUS_NS,
+		[STORE_EXISTS] = META_STATUS_EX,
+		[STORE_NOT_FOUND] = META_STATUS_NF,
+	};
+	struct meta_values values = values_of_key(rq);
+
+	if (result == STORE_OK && META_HAS(rq->meta, 'q'))
+		return;
+	values.cas = result == STORE_OK ? cas : 0;
+	values.value_length = rq->value_length;
+	reply_meta(c, rq, (enum meta_status)statuses[result], META_RETURNS_SET, &values);
+}
+
+/* --- md --------------------------------------------------------------------------------------- */
+
+static void dispatch_meta_delete(struct conn *c, const struct request *rq)
+{
+	const struct meta_args *meta = rq->meta;
+	struct meta_values values = values_of_key(rq);
+	struct delete_args args = {
+		.has_compare = META_HAS(meta, 'C'),
+		.compare_cas = meta->compare_cas,
+		.invalidate = META_HAS(meta, 'I'),
+		.clear_value = META_HAS(meta, 'x'),
+		.explicit_cas = META_HAS(meta, 'E') ? meta->explicit_cas : 0,
+		.set_expiry = META_HAS(meta, 'T'),
+	};
+	enum meta_status status = META_STATUS_EX;
+
+	if (args.set_expiry)
+		args.expiry = dispatch_expiry(c, meta->ttl);
+	enum store_result result = store_delete(c->worker->store, rq->key, rq->key_length, rq->hash,
+						&args);
+	if (unlikely(c->worker->observing != 0))
+		observe_delete(c, rq, result);
+	if (result == STORE_OK) {
+		COUNT(c, delete_hits);
+		if (META_HAS(meta, 'q'))
+			return;
+		status = META_STATUS_HD;
+	} else if (result == STORE_NOT_FOUND) {
+		COUNT(c, delete_misses);
+		status = META_STATUS_NF;
+	} else if (result != STORE_EXISTS) {
+		conn_reply(c, REPLY_NO_MEMORY);
+		return;
+	}
+	reply_meta(c, rq, status, META_RETURNS_DELETE, &values);
+}
+
+/* --- ma --------------------------------------------------------------------------------------- */
+
+/* N: a miss makes an item with the initial number. */
+static enum store_result meta_arithmetic_vivify(struct conn *c, const struct request *rq,
+						struct arithmetic_args *args, struct meta_values *values)
+{
+	const struct meta_args *meta = rq->meta;
+	char text[COMPOSE_U64_MAX];
+	struct item_spec spec = {
+		.key = rq->key,
+		.key_length = rq->key_length,
+		.hash = rq->hash,
+		.marks = META_HAS(meta, 'b') ? ITEM_KEY_BINARY : 0,
+		.expiry = dispatch_expiry(c, meta->autoviv_ttl),
+		.value_length = (uint32_t)(compose_u64(text, meta->initial) - text),
+		.explicit_cas = args->explicit_cas,
+	};
+	struct commit_args commit = {.mode = STORE_ADD};
+	enum store_result result = store_set(c->worker->store, &spec, text, &commit);
+
+	if (result != STORE_OK)
+		return result;
+	args->result = meta->initial;
+	args->cas = commit.cas;
+	args->new_expiry = spec.expiry;
+	values->created = true;
+	values->ttl_before = -1;
+	return STORE_OK;
+}
+
+/* t before T tells the old time to live, which the arithmetic itself does not. */
+static int64_t meta_arithmetic_old_ttl(struct conn *c, const struct request *rq)
+{
+	struct item_view view;
+
+	if (!store_peek(c->worker->store, rq->key, rq->key_length, rq->hash, &view))
+		return -1;
+	return ttl_of_expiry(c, view.expiry);
+}
+
+static void meta_arithmetic_reply(struct conn *c, const struct request *rq,
+				  const struct arithmetic_args *args, struct meta_values *values)
+{
+	char text[COMPOSE_U64_MAX];
+	size_t length = (size_t)(compose_u64(text, args->result) - text);
+
+	if (META_HAS(rq->meta, 'q'))
+		return;
+	values->cas = args->cas;
+	values->ttl = ttl_of_expiry(c, args->new_expiry);
+	if (!META_HAS(rq->meta, 'T') && !values->created)
+		values->ttl_before = values->ttl;
+	values->value_length = (uint32_t)length;
+	if (!META_HAS(rq->meta, 'v')) {
+		reply_meta(c, rq, META_STATUS_HD, META_RETURNS_ARITHMETIC, values);
+		return;
+	}
+	struct output *out = conn_room(c, COMPOSE_META_MAX + COMPOSE_U64_MAX + 2);
+	compose_meta(out, META_STATUS_VA, META_RETURNS_ARITHMETIC, rq->meta, values);
+	out->next = compose_line_end(compose_bytes(out->next, text, length));
+}
+
+static void dispatch_meta_arithmetic(struct conn *c, const struct request *rq)
+{
+	const struct meta_args *meta = rq->meta;
+	struct meta_values values = values_of_key(rq);
+	struct arithmetic_args args = {
+		.delta = meta->delta,
+		.decrement = meta->mode == 'D',
+		.has_compare = META_HAS(meta, 'C'),
+		.compare_cas = meta->compare_cas,
+		.explicit_cas = META_HAS(meta, 'E') ? meta->explicit_cas : 0,
+		.set_expiry = META_HAS(meta, 'T'),
+	};
+
+	if (args.set_expiry) {
+		args.expiry = dispatch_expiry(c, meta->ttl);
+		if (META_HAS(meta, 't'))
+			values.ttl_before = meta_arithmetic_old_ttl(c, rq);
+	}
+	enum store_result result = store_arithmetic(c->worker->store, rq->key, rq->key_length,
+						    rq->hash, &args);
+	observe_arithmetic(c, args.decrement, result);
+	if (result == STORE_NOT_FOUND && META_HAS(meta, 'N'))
+		result = meta_arithmetic_vivify(c, rq, &args, &values);
+	switch (result) {
+	case STORE_OK:
+		meta_arithmetic_reply(c, rq, &args, &values);
+		break;
+	case STORE_NOT_FOUND:
+		reply_meta(c, rq, META_STATUS_NF, META_RETURNS_MISS, &values);
+		break;
+	case STORE_NOT_STORED:
+		reply_meta(c, rq, META_STATUS_NS, META_RETURNS_MISS, &values);
+		break;
+	case STORE_EXISTS:
+		reply_meta(c, rq, META_STATUS_EX, META_RETURNS_MISS, &values);
+		break;
+	case STORE_NON_NUMERIC:
+		conn_reply(c, REPLY_NON_NUMERIC);
+		break;
+	default:
+		conn_reply(c, REPLY_NO_MEMORY);
+		break;
+	}
+}
+
+/* --- me --------------------------------------------------------------------------------------- */
+
+static void dispatch_meta_debug(struct conn *c, const struct request *rq)
+{
+	struct store_thread *st = c->worker->store;
+	struct item_view view;
+
+	if (!store_peek(st, rq->key, rq->key_length, rq->hash, &view)) {
+		conn_reply(c, REPLY_META_MISS);
+		return;
+	}
+	struct item_facts facts = {
+		.key = rq->key,
+		.key_length = rq->key_length,
+		.key_is_binary = (view.marks & ITEM_KEY_BINARY) != 0,
+		.fetched = view.fetched,
+		.class_id = view.class_index,
+		.client_flags = view.client_flags,
+		.exptime = ttl_of_expiry(c, view.expiry),
+		.last_access = store_view_idle_seconds(st, &view),
+		.cas = store_view_cas(st, &view),
+		.size_bytes = dispatch_item_bytes(&view),
+	};
+	compose_meta_debug(conn_room(c, COMPOSE_META_DEBUG_MAX), &facts);
+}
+
+void dispatch_meta(struct conn *c, const struct request *rq)
+{
+	COUNT(c, meta_commands);
+	switch (rq->verb) {
+	case VERB_META_GET:
+		dispatch_meta_get(c, rq);
+		break;
+	case VERB_META_DELETE:
+		dispatch_meta_delete(c, rq);
+		break;
+	case VERB_META_ARITHMETIC:
+		dispatch_meta_arithmetic(c, rq);
+		break;
+	case VERB_META_DEBUG:
+		dispatch_meta_debug(c, rq);
+		break;
+	default:
+		conn_reply(c, REPLY_META_NOOP);
+		break;
+	}
+}

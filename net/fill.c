@@ -1,0 +1,153 @@
+#include "net/fill.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "net/conn.h"
+#include "net/dispatch.h"
+
+/* Below this, a copy from the scratch buffer is cheaper than a receive of its own. */
+#define FILL_DIRECT_MIN_BYTES 4096u
+
+struct fill {
+	struct reservation reservation;
+	struct request request;
+	struct meta_args meta;
+	bool is_text;
+	bool bad_end;          /* the block did not end in \r\n */
+	uint8_t end_remaining; /* bytes of the line end still to come */
+	uint8_t size_index;
+	uint32_t remaining;    /* bytes of the value still to come */
+	char key[KEY_LENGTH_MAX];
+	char opaque[32];
+	char text[];
+};
+
+static void fill_keep_arguments(struct fill *f, const struct request *rq)
+{
+	f->request = *rq;
+	memcpy(f->key, rq->key, rq->key_length);
+	f->request.key = f->key;
+	if (rq->meta == NULL)
+		return;
+	f->meta = *rq->meta;
+	f->request.meta = &f->meta;
+	f->meta.raw_key = (struct slice){NULL, 0};
+	f->meta.opaque.length = MIN(rq->meta->opaque.length, (uint32_t)sizeof(f->opaque));
+	memcpy(f->opaque, rq->meta->opaque.data, f->meta.opaque.length);
+	f->meta.opaque.data = f->opaque;
+}
+
+bool fill_begin(struct conn *c, const struct request *rq, const struct reservation *rv)
+{
+	struct worker *w = c->worker;
+	size_t bytes = sizeof(struct fill) + (rv == NULL ? rq->value_length : 0);
+	uint8_t size_index;
+	struct fill *f = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+
+	if (f == NULL && store_release_bytes(w->store, bytes))
+		f = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+	if (f == NULL) {
+		counter_add(&w->counters.read_buffer_oom, 1);
+		if (rv != NULL) {
+			struct reservation copy = *rv;
+			store_abort(w->store, &copy);
+		}
+		return false;
+	}
+	memset(f, 0, sizeof(*f));
+	fill_keep_arguments(f, rq);
+	f->is_text = rv == NULL;
+	if (rv != NULL)
+		f->reservation = *rv;
+	f->size_index = size_index;
+	f->remaining = rq->value_length;
+	f->end_remaining = 2;
+	c->fill = f;
+	atomic_store_explicit(&c->state, CONN_FILLING, memory_order_relaxed);
+	return true;
+}
+
+static void fill_release(struct conn *c)
+{
+	struct fill *f = c->fill;
+
+	c->fill = NULL;
+	buffer_pool_give(&c->worker->server->buffers, f, f->size_index);
+	atomic_store_explicit(&c->state, CONN_READING, memory_order_relaxed);
+}
+
+void fill_abort(struct conn *c)
+{
+	if (!c->fill->is_text)
+		store_abort(c->worker->store, &c->fill->reservation);
+	fill_release(c);
+}
+
+static void fill_finish(struct conn *c)
+{
+	struct fill *f = c->fill;
+
+	if (f->is_text)
+		dispatch_authenticate(c, f->text, f->request.value_length, f->bad_end);
+	else
+		dispatch_filled(c, &f->request, &f->reservation, f->bad_end);
+	fill_release(c);
+}
+
+static void fill_write_value(struct conn *c, const char *data, uint32_t length)
+{
+	struct fill *f = c->fill;
+
+	if (f->is_text)
+		memcpy(f->text + f->request.value_length - f->remaining, data, length);
+	else
+		reservation_write(c->worker->store, &f->reservation, data, length);
+	f->remaining -= length;
+}
+
+size_t fill_take(struct conn *c, const char *data, size_t length)
+{
+	struct fill *f = c->fill;
+	size_t taken = MIN((size_t)f->remaining, length);
+
+	if (taken > 0)
+		fill_write_value(c, data, (uint32_t)taken);
+	while (taken < length && f->end_remaining > 0) {
+		f->bad_end |= data[taken++] != (f->end_remaining == 2 ? '\r' : '\n');
+		f->end_remaining--;
+	}
+	if (f->remaining == 0 && f->end_remaining == 0)
+		fill_finish(c);
+	return taken;
+}
+
+ssize_t fill_receive(struct conn *c, char *rest, size_t rest_bytes, size_t *rest_length)
+{
+	struct fill *f = c->fill;
+	struct iovec parts[2];
+	int count = 0;
+	uint32_t room = 0;
+
+	if (!f->is_text && f->remaining >= FILL_DIRECT_MIN_BYTES) {
+		parts[0].iov_base = reservation_room(c->worker->store, &f->reservation, &room);
+		parts[0].iov_len = room;
+		count++;
+	}
+	/* Behind a part that is not the last comes the next part, and not the rest. */
+	if (room == 0 || room == f->remaining)
+		parts[count++] = (struct iovec){rest, rest_bytes};
+
+	ssize_t received = readv(conn_fd(c), parts, count);
+	*rest_length = 0;
+	if (received <= 0)
+		return received;
+	uint32_t direct = MIN((uint32_t)MIN(received, (ssize_t)UINT32_MAX), room);
+	if (direct > 0) {
+		reservation_advance(c->worker->store, &f->reservation, direct);
+		f->remaining -= direct;
+	}
+	*rest_length = (size_t)received - direct;
+	return received;
+}
