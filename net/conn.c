@@ -319,6 +319,12 @@ static void conn_process(struct conn *c, struct input *in)
 	unsigned left = w->requests_per_turn;
 
 	while (conn_can_go_on(c)) {
+		if (unlikely(c->watcher != NULL)) {
+			/* It only listens; what it says is read so that its end is noticed. */
+			in->begin = in->end;
+			watch_write(c);
+			return;
+		}
 		if (unlikely(c->task != NULL)) {
 			if (!conn_run_task(c, in))
 				return;
@@ -440,12 +446,16 @@ static void conn_on_event(evutil_socket_t fd, short what, void *arg)
 	worker_read_clock(c->worker);
 	if (c->ready)
 		return; /* its input is parked; it runs with the others of the ready list */
-	if (unlikely(c->watcher != NULL))
-		watch_on_event(c);
-	else if (unlikely(c->blocked))
+	if (unlikely(c->blocked))
 		conn_drain(c);
 	else
 		conn_turn(c, true);
+}
+
+void conn_run_watcher(struct conn *c)
+{
+	if (!c->blocked && !c->ready)
+		conn_turn(c, false);
 }
 
 void conn_run_ready(struct conn *c)

@@ -82,6 +82,8 @@ void conn_open(struct worker *w, int fd, enum transport transport);
 void conn_close(struct conn *c);
 /* conn_run_ready: a turn for a connection of the ready list. */
 void conn_run_ready(struct conn *c);
+/* conn_run_watcher: a turn for a watcher that has lines. */
+void conn_run_watcher(struct conn *c);
 /* conn_check_time: ends it when it is idle or stalled for too long; once a second. */
 void conn_check_time(struct conn *c);
 

@@ -7,23 +7,16 @@
 #include "net/fill.h"
 #include "net/observe.h"
 #include "net/settings.h"
-#include "store/item.h"
 
 #define COUNT(c, field) counter_add(&(c)->worker->counters.field, 1)
 
 /* An inlined loop beats the call of memcpy up to about this length. */
 #define INLINE_COPY_MAX_BYTES 128u
 
-uint64_t dispatch_item_bytes(const struct item_view *view)
-{
-	uint64_t bytes = item_total_bytes(false, view->client_flags, false, view->key_length,
-					  view->value_length);
-
-	if (bytes <= CHUNK_SMALL_MAX)
-		return bytes;
-	return item_total_bytes(true, view->client_flags, false, view->key_length,
-				view->value_length);
-}
+/*
+ * A view of an item ends with the next call that allocates, and making room in the outbox may be one:
+ * parking what a client does not take can evict. So room for the reply is made before the look-up.
+ */
 
 /* --- retrieval -------------------------------------------------------------------------------- */
 
@@ -55,6 +48,13 @@ static inline void end_keys(struct conn *c, const struct request *rq)
 		conn_reply(c, REPLY_END);
 }
 
+void dispatch_count_miss(struct conn *c, const struct item_view *view)
+{
+	COUNT(c, get_misses);
+	if (view->expired)
+		COUNT(c, get_expired);
+}
+
 static inline void dispatch_get(struct conn *c, const struct request *rq)
 {
 	struct worker *w = c->worker;
@@ -70,14 +70,14 @@ static inline void dispatch_get(struct conn *c, const struct request *rq)
 		compose_value_header(out, rq->key, rq->key_length, view.client_flags, view.value_length);
 		write_value_inline(c, out, &view);
 	} else {
-		COUNT(c, get_misses);
+		dispatch_count_miss(c, &view);
 	}
 	end_keys(c, rq);
 }
 
-static void write_value_cas(struct conn *c, const struct request *rq, const struct item_view *view)
+static void write_value_cas(struct conn *c, struct output *out, const struct request *rq,
+			    const struct item_view *view)
 {
-	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	uint64_t cas = 0;
 
 	if (c->worker->server->settings->cas_enabled)
@@ -90,6 +90,7 @@ static void write_value_cas(struct conn *c, const struct request *rq, const stru
 static void dispatch_gets(struct conn *c, const struct request *rq)
 {
 	struct worker *w = c->worker;
+	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
 	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view);
 
@@ -98,14 +99,14 @@ static void dispatch_gets(struct conn *c, const struct request *rq)
 		observe_fetch(c, rq, found ? &view : NULL);
 	if (found) {
 		COUNT(c, get_hits);
-		write_value_cas(c, rq, &view);
+		write_value_cas(c, out, rq, &view);
 	} else {
-		COUNT(c, get_misses);
+		dispatch_count_miss(c, &view);
 	}
 	end_keys(c, rq);
 }
 
-/* gat and gats. Counted as memcached counts: a touch, and a get that is neither hit nor miss. */
+/* gat and gats. Counted as memcached counts: a touch, and no get. */
 static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 {
 	struct worker *w = c->worker;
@@ -114,7 +115,6 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 	bool found = store_touch(w->store, rq->key, rq->key_length, rq->hash,
 				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK;
 
-	COUNT(c, get_commands);
 	COUNT(c, touch_commands);
 	if (unlikely(w->observing != 0))
 		observe_fetch(c, rq, found ? &view : NULL);
@@ -123,7 +123,7 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 	} else {
 		COUNT(c, touch_hits);
 		if (rq->verb == VERB_GATS) {
-			write_value_cas(c, rq, &view);
+			write_value_cas(c, out, rq, &view);
 		} else {
 			compose_value_header(out, rq->key, rq->key_length, view.client_flags,
 					     view.value_length);
@@ -318,6 +318,12 @@ void dispatch_storage(struct conn *c, const struct request *rq)
 	storage_finish(c, rq, &args, result);
 }
 
+/* A reservation is given up half-way: its bytes that are still to come are swallowed by the caller. */
+void dispatch_fill_failed(struct conn *c, const struct request *rq)
+{
+	storage_finish(c, rq, &(struct commit_args){0}, STORE_NO_MEMORY);
+}
+
 void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end)
 {
 	struct item_spec spec;
@@ -366,13 +372,25 @@ static void dispatch_touch(struct conn *c, const struct request *rq)
 		conn_reply(c, result == STORE_OK ? REPLY_TOUCHED : REPLY_NOT_FOUND);
 }
 
+void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result)
+{
+	if (result == STORE_OK && decrement)
+		COUNT(c, decr_hits);
+	else if (result == STORE_OK)
+		COUNT(c, incr_hits);
+	else if (result == STORE_NOT_FOUND && decrement)
+		COUNT(c, decr_misses);
+	else if (result == STORE_NOT_FOUND)
+		COUNT(c, incr_misses);
+}
+
 static void dispatch_arithmetic(struct conn *c, const struct request *rq)
 {
 	struct arithmetic_args args = {.delta = rq->delta, .decrement = rq->verb == VERB_DECR};
 	enum store_result result = store_arithmetic(c->worker->store, rq->key, rq->key_length,
 						    rq->hash, &args);
 
-	observe_arithmetic(c, args.decrement, result);
+	dispatch_count_arithmetic(c, args.decrement, result);
 	if (rq->noreply)
 		return;
 	switch (result) {

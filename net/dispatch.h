@@ -11,14 +11,12 @@
 
 #include "net/conn.h"
 
-/* What looks on: bits of worker->observing, 0 for nearly everybody. */
-#define OBSERVE_WATCHERS 1u
-#define OBSERVE_PREFIXES 2u
-
 void dispatch_batch(struct conn *c, struct request_batch *batch);
 
 /* dispatch_filled: the value of a storage command has come in; ends the reservation. */
 void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end);
+/* dispatch_fill_failed: no memory for the rest of the value; the reservation was aborted. */
+void dispatch_fill_failed(struct conn *c, const struct request *rq);
 /* dispatch_authenticate: the data block of a set on a connection that is not authenticated. */
 void dispatch_authenticate(struct conn *c, const char *text, uint32_t length, bool bad_end);
 
@@ -29,12 +27,11 @@ void dispatch_meta(struct conn *c, const struct request *rq);
 void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas);
 /* dispatch_storage: set, add, ..., cas, ms. */
 void dispatch_storage(struct conn *c, const struct request *rq);
-/* dispatch_write_value: the value and its line end, for a room of OUTBOX_REPLY_MAX_BYTES of which no
- * more than COMPOSE_META_MAX was used. */
+/* dispatch_write_value: the value and its line end; of a room of OUTBOX_REPLY_MAX_BYTES no more than
+ * COMPOSE_META_MAX was used. */
 void dispatch_write_value(struct conn *c, const struct item_view *view);
-/* dispatch_item_bytes: what an item takes up, as me and metadump tell it. */
-uint64_t dispatch_item_bytes(const struct item_view *view);
-
+void dispatch_count_miss(struct conn *c, const struct item_view *view);
+void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result);
 static inline uint32_t dispatch_expiry(const struct conn *c, int64_t exptime)
 {
 	return clock_expiry(&c->worker->server->clock, c->worker->now, exptime);

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "net/dispatch.h"
+#include "net/dump.h"
 #include "net/observe.h"
 #include "net/settings.h"
 
@@ -37,7 +38,6 @@ static void reply_meta(struct conn *c, const struct request *rq, enum meta_statu
 struct meta_get {
 	struct item_view view;
 	struct meta_values values;
-	bool touched; /* T was given: counts as a touch */
 };
 
 static void meta_get_describe(struct conn *c, const struct request *rq, struct meta_get *mg)
@@ -127,25 +127,24 @@ static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_
 	return true;
 }
 
-static void meta_get_count(struct conn *c, const struct request *rq, bool found)
+/* Counted as memcached counts: with T a hit is a touch and no get; what N makes is a hit. */
+static void meta_get_count(struct conn *c, const struct request *rq, bool found,
+			   const struct item_view *view)
 {
-	COUNT(c, get_commands);
-	if (META_HAS(rq->meta, 'T')) {
+	if (found && META_HAS(rq->meta, 'T')) {
 		COUNT(c, touch_commands);
-		if (found)
-			COUNT(c, touch_hits);
-		else
-			COUNT(c, touch_misses);
-	} else if (found) {
-		COUNT(c, get_hits);
-	} else {
-		COUNT(c, get_misses);
+		COUNT(c, touch_hits);
+		return;
 	}
+	COUNT(c, get_commands);
+	if (found)
+		COUNT(c, get_hits);
+	else
+		dispatch_count_miss(c, view);
 }
 
 static void meta_get_reply_value(struct conn *c, const struct request *rq, const struct meta_get *mg)
 {
-	conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	reply_meta(c, rq, META_STATUS_VA, META_RETURNS_GET, &mg->values);
 	dispatch_write_value(c, &mg->view);
 }
@@ -153,19 +152,20 @@ static void meta_get_reply_value(struct conn *c, const struct request *rq, const
 static void dispatch_meta_get(struct conn *c, const struct request *rq)
 {
 	struct meta_get mg = {.values = values_of_key(rq)};
-	bool found = meta_get_find(c, rq, &mg);
 
-	meta_get_count(c, rq, found);
+	conn_room(c, OUTBOX_REPLY_MAX_BYTES);
+	bool found = meta_get_find(c, rq, &mg);
 	if (unlikely(c->worker->observing != 0))
 		observe_fetch(c, rq, found ? &mg.view : NULL);
 	if (!found && META_HAS(rq->meta, 'N')) {
-		if (!meta_get_vivify(c, rq, &mg)) {
+		found = meta_get_vivify(c, rq, &mg);
+		if (!found) {
 			COUNT(c, store_no_memory);
 			conn_reply(c, REPLY_NO_MEMORY);
 			return;
 		}
-		found = true;
 	}
+	meta_get_count(c, rq, found, &mg.view);
 	if (!found) {
 		if (!META_HAS(rq->meta, 'q'))
 			reply_meta(c, rq, META_STATUS_EN, META_RETURNS_MISS, &mg.values);
@@ -177,6 +177,16 @@ static void dispatch_meta_get(struct conn *c, const struct request *rq)
 }
 
 /* --- ms --------------------------------------------------------------------------------------- */
+
+/* After an append: the whole value's length. */
+static uint32_t meta_stored_length(struct conn *c, const struct request *rq)
+{
+	struct item_view view;
+
+	if (!store_peek(c->worker->store, rq->key, rq->key_length, rq->hash, &view))
+		return rq->value_length;
+	return view.value_length;
+}
 
 void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas)
 {
@@ -192,6 +202,8 @@ void meta_reply_stored(struct conn *c, const struct request *rq, enum store_resu
 		return;
 	values.cas = result == STORE_OK ? cas : 0;
 	values.value_length = rq->value_length;
+	if (META_HAS(rq->meta, 's') && result == STORE_OK && strchr("AP", rq->meta->mode) != NULL)
+		values.value_length = meta_stored_length(c, rq);
 	reply_meta(c, rq, (enum meta_status)statuses[result], META_RETURNS_SET, &values);
 }
 
@@ -218,7 +230,8 @@ static void dispatch_meta_delete(struct conn *c, const struct request *rq)
 	if (unlikely(c->worker->observing != 0))
 		observe_delete(c, rq, result);
 	if (result == STORE_OK) {
-		COUNT(c, delete_hits);
+		if (!args.invalidate)
+			COUNT(c, delete_hits);
 		if (META_HAS(meta, 'q'))
 			return;
 		status = META_STATUS_HD;
@@ -314,9 +327,10 @@ static void dispatch_meta_arithmetic(struct conn *c, const struct request *rq)
 	}
 	enum store_result result = store_arithmetic(c->worker->store, rq->key, rq->key_length,
 						    rq->hash, &args);
-	observe_arithmetic(c, args.decrement, result);
 	if (result == STORE_NOT_FOUND && META_HAS(meta, 'N'))
 		result = meta_arithmetic_vivify(c, rq, &args, &values);
+	else
+		dispatch_count_arithmetic(c, args.decrement, result);
 	switch (result) {
 	case STORE_OK:
 		meta_arithmetic_reply(c, rq, &args, &values);
@@ -360,7 +374,7 @@ static void dispatch_meta_debug(struct conn *c, const struct request *rq)
 		.exptime = ttl_of_expiry(c, view.expiry),
 		.last_access = store_view_idle_seconds(st, &view),
 		.cas = store_view_cas(st, &view),
-		.size_bytes = dispatch_item_bytes(&view),
+		.size_bytes = dump_item_bytes(&view),
 	};
 	compose_meta_debug(conn_room(c, COMPOSE_META_DEBUG_MAX), &facts);
 }

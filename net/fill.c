@@ -96,15 +96,30 @@ static void fill_finish(struct conn *c)
 	fill_release(c);
 }
 
-static void fill_write_value(struct conn *c, const char *data, uint32_t length)
+/* No memory for the value's next part: it is given up, and what is still to come is thrown away. */
+static void fill_fail(struct conn *c)
 {
 	struct fill *f = c->fill;
 
-	if (f->is_text)
+	store_abort(c->worker->store, &f->reservation);
+	text_parser_swallow(&c->parser, (uint64_t)f->remaining + f->end_remaining);
+	dispatch_fill_failed(c, &f->request);
+	fill_release(c);
+}
+
+/* False when memory ran out, and the fill is over. */
+static bool fill_write_value(struct conn *c, const char *data, uint32_t length)
+{
+	struct fill *f = c->fill;
+
+	if (f->is_text) {
 		memcpy(f->text + f->request.value_length - f->remaining, data, length);
-	else
-		reservation_write(c->worker->store, &f->reservation, data, length);
+	} else if (!reservation_write(c->worker->store, &f->reservation, data, length)) {
+		fill_fail(c);
+		return false;
+	}
 	f->remaining -= length;
+	return true;
 }
 
 size_t fill_take(struct conn *c, const char *data, size_t length)
@@ -112,8 +127,8 @@ size_t fill_take(struct conn *c, const char *data, size_t length)
 	struct fill *f = c->fill;
 	size_t taken = MIN((size_t)f->remaining, length);
 
-	if (taken > 0)
-		fill_write_value(c, data, (uint32_t)taken);
+	if (taken > 0 && !fill_write_value(c, data, (uint32_t)taken))
+		return 0;
 	while (taken < length && f->end_remaining > 0) {
 		f->bad_end |= data[taken++] != (f->end_remaining == 2 ? '\r' : '\n');
 		f->end_remaining--;
@@ -132,10 +147,12 @@ ssize_t fill_receive(struct conn *c, char *rest, size_t rest_bytes, size_t *rest
 
 	if (!f->is_text && f->remaining >= FILL_DIRECT_MIN_BYTES) {
 		parts[0].iov_base = reservation_room(c->worker->store, &f->reservation, &room);
+		room = MIN(room, f->remaining);
 		parts[0].iov_len = room;
-		count++;
+		count += room > 0;
 	}
-	/* Behind a part that is not the last comes the next part, and not the rest. */
+	/* Behind a part that is not the last comes the next part, and not the rest. Without room there
+	 * is no memory: fill_take finds that out again, and says so. */
 	if (room == 0 || room == f->remaining)
 		parts[count++] = (struct iovec){rest, rest_bytes};
 

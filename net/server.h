@@ -15,7 +15,9 @@
 #include "store/store.h"
 
 struct auth;
+struct prefix_table;
 struct settings;
+struct stats_baseline;
 struct watch_hub;
 struct worker;
 
@@ -24,9 +26,10 @@ enum transport { TRANSPORT_TCP, TRANSPORT_TCP6, TRANSPORT_UNIX };
 
 struct server_options {
 	const struct settings *settings; /* kept, not copied */
-	struct store *store;             /* with settings->num_threads + 1 handles */
+	struct store *store;             /* with settings->thread_count + 1 handles */
 	struct auth *auth;               /* NULL: no authentication */
-	void *owner;                     /* for the two calls below */
+	bool debug_time;                 /* the debugtime command is there */
+	void *owner;                     /* for the calls below */
 	/* A client asked for the end (the shutdown command). Any worker's thread; must not block. */
 	void (*on_shutdown)(void *owner, bool graceful);
 	/* A connection went: there may be room for another. Any worker's thread; must not block. */
@@ -46,7 +49,9 @@ struct server {
 	struct worker *workers;
 	unsigned worker_count;
 	struct server_clock clock;
-	struct watch_hub *watch; /* watch.h */
+	struct watch_hub *watch;          /* watch.h */
+	struct prefix_table *prefixes;    /* prefix.h */
+	struct stats_baseline *baseline;  /* stats.h */
 
 	/* locked inside */
 	struct buffer_pool buffers;
@@ -63,7 +68,11 @@ struct server {
 	_Atomic int verbosity;
 	_Atomic uint32_t flush_at;    /* server time of a delayed flush_all, 0: none */
 	_Atomic uint64_t limit_bytes; /* -m as it is now (cache_memlimit) */
-	_Atomic bool detail_enabled;
+
+	/* atomic: relaxed. Knobs of memcached that clients may turn and read back. */
+	_Atomic bool track_sizes;
+	_Atomic bool crawler_enabled;
+	_Atomic uint32_t slab_automove;
 
 	unsigned next_worker; /* of the thread that calls server_assign */
 };
