@@ -7,6 +7,7 @@
 #include "net/fill.h"
 #include "net/observe.h"
 #include "net/settings.h"
+#include "net/version.h"
 
 #define COUNT(c, field) counter_add(&(c)->worker->counters.field, 1)
 
@@ -431,7 +432,7 @@ static void dispatch_flush_all(struct conn *c, const struct request *rq)
 
 static void dispatch_version(struct conn *c)
 {
-	static const char line[] = "VERSION " LARDER_PROTOCOL_VERSION "\r\n";
+	static const char line[] = "VERSION " LARDER_VERSION "\r\n";
 
 	conn_write(c, line, sizeof(line) - 1);
 }

@@ -49,3 +49,12 @@ libnet_a_SOURCES = \
 	net/words.h \
 	net/worker.c \
 	net/worker.h
+
+libnet_a_SOURCES += net/daemon.c net/daemon.h net/event_memory.c net/event_memory.h \
+	net/failure.c net/failure.h net/listener.c net/listener.h net/process.c net/process.h \
+	net/version.h
+
+bin_PROGRAMS += larder
+larder_SOURCES = net/main.c
+larder_LDADD = libnet.a libproto.a libstore.a libeviction.a libbase.a $(LIBEVENT_LIBS)
+larder_LDFLAGS = $(AM_LDFLAGS) -Wl,--gc-sections -Wl,-z,now

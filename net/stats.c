@@ -12,6 +12,7 @@
 #include "net/peer.h"
 #include "net/prefix.h"
 #include "net/settings.h"
+#include "net/version.h"
 #include "net/watch.h"
 
 /* All that is counted, at one moment. */
@@ -122,7 +123,7 @@ static void stats_process(struct conn *c)
 	stat_number(c, "pid", (uint64_t)getpid());
 	stat_number(c, "uptime", c->worker->now - CLOCK_FIRST_SECOND);
 	stat_number(c, "time", (uint64_t)clock_wall(&sv->clock));
-	stat_text(c, "version", LARDER_PROTOCOL_VERSION);
+	stat_text(c, "version", LARDER_VERSION);
 	stat_text(c, "libevent", event_get_version());
 	stat_number(c, "pointer_size", 8 * sizeof(void *));
 	stat_seconds(c, "rusage_user", &usage.ru_utime);

@@ -14,6 +14,8 @@
 #ifndef LARDER_WATCH_H
 #define LARDER_WATCH_H
 
+#include <pthread.h>
+
 #include <stdatomic.h>
 
 #include "store/store.h"

@@ -1,0 +1,372 @@
+/*
+ * main.c: the program. Reads the flags, brings the parts up in order, runs the main thread's loop
+ * (accepting, signals, upkeep of the store), and takes the parts down again.
+ *
+ * The order of the start: flags, user, limits, sockets (while still root), the daemon's fork, the
+ * other user, the store, the workers, the loop. A failure anywhere is one line on stderr and an exit
+ * status of 64 (a wrong flag) or 1 (the environment).
+ */
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "eviction/policy.h"
+#include "net/auth.h"
+#include "net/daemon.h"
+#include "net/event_memory.h"
+#include "net/listener.h"
+#include "net/log.h"
+#include "net/process.h"
+#include "net/server.h"
+#include "net/settings.h"
+#include "net/version.h"
+
+#define UPKEEP_IDLE_MS 100
+#define UPKEEP_BUSY_MS 1
+#define DRAIN_CHECK_MS 50
+#define SIGNAL_COUNT 4
+
+struct program {
+	struct settings settings;
+	struct identity identity;
+	struct daemon daemon;
+	struct listeners listeners;
+	struct auth auth;
+	struct store *store;
+	struct server server;
+	struct event_base *base;
+	struct event upkeep_event;
+	struct event wake_event;
+	struct event drain_event;
+	struct event signal_events[SIGNAL_COUNT];
+	int wake_fd; /* workers write here: a connection closed, or a client asked for the end */
+	bool has_auth;
+	atomic_int stop_asked; /* 0, or enum stop */
+};
+
+enum stop { STOP_NONE, STOP_NOW, STOP_GRACEFUL };
+
+/* ---- start ---- */
+
+static bool open_store(struct program *p, struct failure *f)
+{
+	struct store_options o = {
+		.limit_bytes = p->settings.memory_limit_bytes,
+		.item_limit_bytes = (uint32_t)p->settings.item_limit_bytes,
+		.chunk_min_bytes = p->settings.chunk_min_bytes,
+		.growth_factor = p->settings.growth_factor,
+		.thread_count = p->settings.thread_count + 1,
+		.evict = p->settings.evict,
+		.policy = policy_at(0),
+	};
+
+	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
+		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
+	switch (store_init(&p->store, &o)) {
+	case STATUS_OK:
+		return true;
+	case STATUS_NO_MEMORY:
+	case STATUS_TOO_LARGE:
+		return fail_usage(f, "-m: too little memory to hold anything");
+	default:
+		return fail_environment(f, "no address space for the cache: %s", strerror(errno));
+	}
+}
+
+static bool open_auth(struct program *p, struct failure *f)
+{
+	char error[AUTH_ERROR_BYTES];
+
+	if (!p->settings.auth_file[0])
+		return true;
+	if (auth_init(&p->auth, process_absolute_path(p->settings.auth_file), error) != STATUS_OK)
+		return fail_environment(f, "-Y: %s", error);
+	p->has_auth = true;
+	return true;
+}
+
+static void wake_main(struct program *p)
+{
+	uint64_t one = 1;
+
+	if (write(p->wake_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: the main thread is awake already */
+}
+
+static void on_shutdown(void *owner, bool graceful)
+{
+	struct program *p = owner;
+
+	atomic_store(&p->stop_asked, graceful ? STOP_GRACEFUL : STOP_NOW);
+	wake_main(p);
+}
+
+static void on_connection_closed(void *owner)
+{
+	struct program *p = owner;
+
+	/* Accepting stops at a limit only; else there is nothing to wake anybody for. */
+	if (listeners_paused(&p->listeners))
+		wake_main(p);
+}
+
+static void list_sockets(void *owner, void (*line)(void *context, int fd, const char *address),
+                         void *context)
+{
+	listeners_each(&((struct program *)owner)->listeners, line, context);
+}
+
+/* ---- the main thread's loop ---- */
+
+static void stop(struct program *p, enum stop how)
+{
+	struct timeval soon = { .tv_usec = DRAIN_CHECK_MS * 1000 };
+
+	if (how == STOP_NOW) {
+		event_base_loopbreak(p->base);
+		return;
+	}
+	/* Graceful: nobody new; whoever is here is served until he leaves. */
+	listeners_close(&p->listeners);
+	event_add(&p->drain_event, &soon);
+}
+
+static void on_drain(evutil_socket_t fd, short what, void *context)
+{
+	struct program *p = context;
+
+	if (atomic_load(&p->server.curr_connections) == 0)
+		event_base_loopbreak(p->base);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+	struct program *p = context;
+	uint64_t count;
+	int asked = atomic_exchange(&p->stop_asked, STOP_NONE);
+
+	if (read(p->wake_fd, &count, sizeof(count)) < 0)
+		return;
+	if (asked != STOP_NONE)
+		stop(p, (enum stop)asked);
+	else
+		listeners_retry(&p->listeners);
+}
+
+static void reload(struct program *p)
+{
+	char error[AUTH_ERROR_BYTES];
+
+	if (p->has_auth && auth_reload(&p->auth, error) != STATUS_OK)
+		log_line("-Y: %s; the users before it stay", error);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct program *p = context;
+
+	if (number == SIGHUP)
+		reload(p);
+	else
+		stop(p, number == SIGUSR1 ? STOP_GRACEFUL : STOP_NOW);
+}
+
+static void on_upkeep(evutil_socket_t fd, short what, void *context)
+{
+	struct program *p = context;
+	struct store_thread *st = store_thread_get(p->store, p->server.worker_count);
+	uint32_t ms = UPKEEP_IDLE_MS;
+
+	if (store_maintain(st, clock_now(&p->server.clock)))
+		ms = UPKEEP_BUSY_MS;
+	listeners_retry(&p->listeners);
+	struct timeval next = { .tv_usec = ms * 1000 };
+
+	event_add(&p->upkeep_event, &next);
+}
+
+static struct event_base *make_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	return base;
+}
+
+static bool add_events(struct program *p, struct failure *f)
+{
+	static const int signals[SIGNAL_COUNT] = { SIGINT, SIGTERM, SIGUSR1, SIGHUP };
+	struct timeval now = { 0 };
+
+	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
+		evsignal_assign(&p->signal_events[i], p->base, signals[i], on_signal, p);
+		if (evsignal_add(&p->signal_events[i], NULL) != 0)
+			return fail_environment(f, "no signal handler: %s", strerror(errno));
+	}
+	event_assign(&p->wake_event, p->base, p->wake_fd, EV_READ | EV_PERSIST, on_wake, p);
+	event_assign(&p->upkeep_event, p->base, -1, 0, on_upkeep, p);
+	event_assign(&p->drain_event, p->base, -1, EV_PERSIST, on_drain, p);
+	if (event_add(&p->wake_event, NULL) != 0 || event_add(&p->upkeep_event, &now) != 0)
+		return fail_environment(f, "no events");
+	return true;
+}
+
+static bool start_server(struct program *p, struct failure *f)
+{
+	struct server_options o = {
+		.settings = &p->settings,
+		.store = p->store,
+		.auth = p->has_auth ? &p->auth : NULL,
+		.owner = p,
+		.on_shutdown = on_shutdown,
+		.on_connection_closed = on_connection_closed,
+		.list_sockets = list_sockets,
+	};
+
+	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->base = make_base();
+	if (p->wake_fd < 0 || !p->base)
+		return fail_environment(f, "no event loop: %s", strerror(errno));
+	if (!add_events(p, f))
+		return false;
+	if (server_init(&p->server, &o) != STATUS_OK)
+		return fail_environment(f, "no memory for %u workers", p->settings.thread_count);
+	if (server_start(&p->server) != STATUS_OK)
+		return fail_environment(f, "cannot start a thread: %s", strerror(errno));
+	if (listeners_start(&p->listeners, &p->server, p->base) != STATUS_OK)
+		return fail_environment(f, "no memory for the listeners");
+	return true;
+}
+
+/* What the program itself takes: everything resident now. What the other accounts hold of it by now
+ * is little and counted twice, on the safe side. */
+static void charge_program(struct program *p)
+{
+	struct resident re;
+
+	if (process_measure_resident(&re))
+		budget_charge(store_budget(p->store), ACCOUNT_PROGRAM, re.total_bytes);
+}
+
+static void announce(struct program *p)
+{
+	char addresses[1024];
+
+	if (p->settings.daemonise)
+		return;
+	printf("larder %s listening on %s within %llu MB\n", LARDER_VERSION,
+	       listeners_text(&p->listeners, addresses, sizeof(addresses)),
+	       (unsigned long long)(p->settings.memory_limit_bytes >> 20));
+	fflush(stdout);
+}
+
+/* Everything up to where the loop can run. */
+static bool start(struct program *p, struct failure *f)
+{
+	const char *ports = getenv("MEMCACHED_PORT_FILENAME");
+	struct settings *se = &p->settings;
+
+	if (!process_find_identity(&p->identity, se, f) || !process_raise_limits(se, f) ||
+	    !open_auth(p, f) || !listeners_open(&p->listeners, se, f))
+		return false;
+	if (se->daemonise && !daemon_begin(&p->daemon, f))
+		return false;
+	if (se->pid_file[0] && !process_write_pid(se->pid_file, f))
+		return false;
+	if (p->identity.change &&
+	    (!listeners_give_socket(&p->listeners, p->identity.uid, p->identity.gid, f) ||
+	     !process_become(&p->identity, f)))
+		return false;
+	if (se->lock_memory && !process_lock_memory())
+		log_line("-k: memory cannot be locked: %s", strerror(errno));
+	if (!open_store(p, f))
+		return false;
+	event_memory_install(store_budget(p->store));
+	if (!start_server(p, f))
+		return false;
+	if (ports && !listeners_write_ports(&p->listeners, ports, f))
+		return false;
+	charge_program(p);
+	announce(p);
+	if (se->daemonise)
+		daemon_ready(&p->daemon, se->verbosity > 0, se->core_dumps);
+	return true;
+}
+
+/* ---- the program ---- */
+
+/* Few, small arenas, and what is freed goes back to the system: the budget counts on it. */
+static void tame_malloc(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 64 << 10);
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	mallopt(M_TOP_PAD, 16 << 10);
+}
+
+static int report(const struct failure *f)
+{
+	fprintf(stderr, "larder: %s\n", f->text);
+	return f->exit_status;
+}
+
+static bool print_information(const struct settings *se)
+{
+	if (se->help)
+		settings_print_help(stdout);
+	else if (se->version)
+		puts("larder " LARDER_VERSION);
+	else if (se->license)
+		puts("larder " LARDER_VERSION "\n" LARDER_LICENSE);
+	else
+		return false;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program;
+	struct program *p = &program;
+	struct failure f = { .exit_status = EXIT_ENVIRONMENT };
+	const char *pid_file;
+
+	tame_malloc();
+	signal(SIGPIPE, SIG_IGN);
+	if (!settings_parse(&p->settings, argc, argv, stderr)) {
+		fprintf(stderr, "larder: %s\n", p->settings.error);
+		return EXIT_USAGE;
+	}
+	if (print_information(&p->settings))
+		return 0;
+	pid_file = p->settings.pid_file[0] ? process_absolute_path(p->settings.pid_file) : NULL;
+	if (!start(p, &f)) {
+		listeners_close(&p->listeners);
+		return report(&f);
+	}
+	event_base_dispatch(p->base);
+
+	listeners_close(&p->listeners);
+	server_stop(&p->server);
+	server_fini(&p->server);
+	event_memory_install(NULL);
+	store_fini(p->store);
+	if (p->has_auth)
+		auth_fini(&p->auth);
+	if (pid_file)
+		unlink(pid_file);
+	return 0;
+}
