@@ -86,7 +86,7 @@ static bool open_auth(struct program *p, struct failure *f)
 {
 	char error[AUTH_ERROR_BYTES];
 
-	if (!p->settings.auth_file[0])
+	if (!p->settings.auth_file)
 		return true;
 	if (auth_init(&p->auth, process_absolute_path(p->settings.auth_file), error) != STATUS_OK)
 		return fail_environment(f, "-Y: %s", error);
@@ -285,7 +285,7 @@ static bool start(struct program *p, struct failure *f)
 		return false;
 	if (se->daemonise && !daemon_begin(&p->daemon, f))
 		return false;
-	if (se->pid_file[0] && !process_write_pid(se->pid_file, f))
+	if (se->pid_file && !process_write_pid(se->pid_file, f))
 		return false;
 	if (p->identity.change &&
 	    (!listeners_give_socket(&p->listeners, p->identity.uid, p->identity.gid, f) ||
@@ -352,7 +352,7 @@ int main(int argc, char **argv)
 	}
 	if (print_information(&p->settings))
 		return 0;
-	pid_file = p->settings.pid_file[0] ? process_absolute_path(p->settings.pid_file) : NULL;
+	pid_file = p->settings.pid_file ? process_absolute_path(p->settings.pid_file) : NULL;
 	if (!start(p, &f)) {
 		listeners_close(&p->listeners);
 		return report(&f);
