@@ -111,12 +111,14 @@ struct store {
 	struct region thread_region;
 	struct epoch epoch;
 	uint64_t pin_limit_bytes;
+	uint64_t pending_limit_bytes;
 	struct budget budget;
 	struct index index;
 	/* under drain_lock */
 	_Alignas(CACHE_LINE_BYTES) struct lock drain_lock;
 	/* atomic */
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
+	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
 	/* maintaining thread only */

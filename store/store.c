@@ -131,6 +131,9 @@ enum status store_init(struct store **out, const struct store_options *options)
 	s->policy = options->policy;
 	s->thread_count = options->thread_count;
 	s->pin_limit_bytes = options->limit_bytes / 2;
+	/* One value of the largest size always fits. */
+	s->pending_limit_bytes = MAX(options->limit_bytes / 2,
+	                             options->item_limit_bytes + (64ULL << 10));
 	hash_secret_init(&s->secret, options->hash_seed);
 	lock_init(&s->drain_lock);
 	budget_init(&s->budget, options->limit_bytes);

@@ -86,6 +86,7 @@ struct reservation {
 	uint32_t remaining; /* bytes of the value still to come */
 	uint32_t expiry;
 	uint32_t value_length;
+	uint32_t pending_bytes; /* counted against the share of unfinished values */
 };
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };
@@ -124,7 +125,7 @@ struct arithmetic_args {
 	uint64_t result;
 	uint64_t cas;
 	uint32_t new_expiry;
-	char text[24]; /* the stored value; decr keeps the length, padded with spaces */
+	char text[24]; /* the stored value; at least as long as the old one, padded with spaces */
 	uint32_t text_length;
 };
 
@@ -187,7 +188,8 @@ bool store_pin(struct store_thread *st, const struct item_view *view); /* false:
 void store_unpin(struct store_thread *st, uint32_t reference);
 
 /* store_reserve: takes memory for an item, evicting if it must.
- * Errors: STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
+ * Errors: STATUS_TOO_LARGE, STATUS_NO_MEMORY. Large values that are not complete may take half of the
+ * budget in all: clients that send halves of values and no more cannot drive everything else out. */
 enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
                           struct reservation *rv);
 /* reservation_room: where the next bytes of the value go. NULL when the value is complete, or when no

@@ -54,16 +54,45 @@ static struct slab_class *class_for_item(struct slab *sl, const struct item_spec
 	return sc ? sc : &sl->classes[sl->class_count];
 }
 
+/* A chunk for a value that is not complete; large ones are counted against their share. */
+static uint32_t alloc_pending(struct store_thread *st, struct slab_class *sc, uint32_t *counted_bytes)
+{
+	struct store *s = st->store;
+	uint32_t reference;
+
+	if (!sc->big)
+		return alloc_chunk(st, sc);
+	uint64_t pending = atomic_fetch_add_explicit(&s->pending_bytes, sc->chunk_bytes,
+	                                             memory_order_relaxed);
+
+	if (pending + sc->chunk_bytes <= s->pending_limit_bytes &&
+	    (reference = alloc_chunk(st, sc)) != 0) {
+		*counted_bytes += sc->chunk_bytes;
+		return reference;
+	}
+	atomic_fetch_sub_explicit(&s->pending_bytes, sc->chunk_bytes, memory_order_relaxed);
+	return 0;
+}
+
+static void settle_pending(struct store_thread *st, struct reservation *rv)
+{
+	if (rv->pending_bytes)
+		atomic_fetch_sub_explicit(&st->store->pending_bytes, rv->pending_bytes,
+		                          memory_order_relaxed);
+	rv->pending_bytes = 0;
+}
+
 enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
                           struct reservation *rv)
 {
 	struct store *s = st->store;
+	uint32_t pending_bytes = 0;
 
 	rv->head = 0;
 	if (over_limit(s, spec))
 		return STATUS_TOO_LARGE;
 	struct slab_class *sc = class_for_item(&s->slab, spec);
-	uint32_t reference = alloc_chunk(st, sc);
+	uint32_t reference = alloc_pending(st, sc, &pending_bytes);
 
 	if (!reference)
 		return STATUS_NO_MEMORY;
@@ -92,6 +121,7 @@ enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
 		.remaining = spec->value_length,
 		.expiry = spec->expiry,
 		.value_length = spec->value_length,
+		.pending_bytes = pending_bytes,
 	};
 	return STATUS_OK;
 }
@@ -104,7 +134,7 @@ static bool extend(struct store_thread *st, struct reservation *rv)
 
 	if (!sc)
 		sc = &sl->classes[sl->class_count];
-	uint32_t reference = alloc_chunk(st, sc);
+	uint32_t reference = alloc_pending(st, sc, &rv->pending_bytes);
 
 	if (!reference)
 		return false;
@@ -163,6 +193,7 @@ bool reservation_write(struct store_thread *st, struct reservation *rv, const ch
 
 void store_abort(struct store_thread *st, struct reservation *rv)
 {
+	settle_pending(st, rv);
 	if (rv->head)
 		discard(st, rv->head);
 	rv->head = 0;
@@ -332,6 +363,8 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	uint32_t found;
 	int32_t delta;
 	enum store_result result = STORE_EXISTS;
+
+	settle_pending(st, rv);
 
 	while (index_scan(&s->index, b, rv->hash, &at, &found)) {
 		if (found != expected ||
@@ -515,6 +548,7 @@ enum store_result store_commit(struct store_thread *st, struct reservation *rv,
 {
 	assert(rv->head != 0);
 	assert(rv->remaining == 0);
+	settle_pending(st, rv);
 	args->cas = 0;
 	reclaim_room(st);
 	if (args->mode == STORE_APPEND || args->mode == STORE_PREPEND)
@@ -728,7 +762,8 @@ static void write_number(struct arithmetic_args *args, uint64_t old, uint32_t ol
 	                               : old + args->delta;
 	args->text_length = (uint32_t)snprintf(args->text, sizeof(args->text), "%llu",
 	                                       (unsigned long long)args->result);
-	while (args->decrement && args->text_length < old_length)
+	/* A shorter number keeps the old one's length, as memcached writes it in place. */
+	while (args->text_length < old_length)
 		args->text[args->text_length++] = ' ';
 }
 
