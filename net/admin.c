@@ -284,7 +284,7 @@ static void admin_watch(struct admin *ad)
 	uint32_t kinds = 0;
 
 	if (!ad->conn->worker->server->settings->watch_enabled) {
-		answer(ad, "ERROR watch commands not allowed");
+		answer(ad, "CLIENT_ERROR watch commands not allowed");
 		return;
 	}
 	for (unsigned i = 0; i < MIN(ad->words.count, (unsigned)WORDS_MAX); i++) {

@@ -9,6 +9,7 @@
 
 #include "net/dispatch.h"
 #include "net/fill.h"
+#include "net/login.h"
 #include "net/settings.h"
 #include "net/watch.h"
 
@@ -111,14 +112,10 @@ void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, 
 {
 	struct worker *w = c->worker;
 	uint8_t size_index;
-	struct task *t = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+	struct task *t = worker_take_buffer(w, bytes, &size_index);
 
-	if (t == NULL && store_release_bytes(w->store, bytes))
-		t = buffer_pool_take(&w->server->buffers, bytes, &size_index);
-	if (t == NULL) {
-		counter_add(&w->counters.read_buffer_oom, 1);
+	if (t == NULL)
 		return NULL;
-	}
 	memset(t, 0, bytes);
 	t->step = step;
 	t->size_index = size_index;
@@ -179,11 +176,8 @@ static void input_store(struct conn *c, struct input *in)
 		length -= in->peeked - discard;
 	}
 	if (length > 0 && !c->closing) {
-		c->input = buffer_pool_take(&w->server->buffers, length, &c->input_size_index);
-		if (c->input == NULL && store_release_bytes(w->store, length))
-			c->input = buffer_pool_take(&w->server->buffers, length, &c->input_size_index);
+		c->input = worker_take_buffer(w, length, &c->input_size_index);
 		if (c->input == NULL) {
-			counter_add(&w->counters.read_buffer_oom, 1);
 			conn_break(c, "error");
 			return;
 		}
@@ -334,6 +328,13 @@ static void conn_process(struct conn *c, struct input *in)
 			return;
 		if (unlikely(c->fill != NULL)) {
 			in->begin += (uint32_t)fill_take(c, input_at(c, in), in->end - in->begin);
+			continue;
+		}
+		if (unlikely(!c->authenticated)) {
+			size_t taken = login_take(c, input_at(c, in), in->end - in->begin);
+			if (taken == 0)
+				return;
+			in->begin += (uint32_t)taken;
 			continue;
 		}
 		if (unlikely(left == 0)) {

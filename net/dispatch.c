@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "net/admin.h"
-#include "net/auth.h"
 #include "net/fill.h"
 #include "net/observe.h"
 #include "net/settings.h"
@@ -245,6 +244,15 @@ static void count_compare(struct conn *c, enum store_result result)
 		COUNT(c, cas_misses);
 }
 
+/* An append or prepend whose own value fits, but not together with what is there: nothing is stored,
+ * and the old value is as good as before. */
+static enum store_result result_of_commit(const struct commit_args *args, enum store_result result)
+{
+	bool grows = args->mode == STORE_APPEND || args->mode == STORE_PREPEND;
+
+	return grows && result == STORE_TOO_LARGE ? STORE_NOT_STORED : result;
+}
+
 static void storage_finish(struct conn *c, const struct request *rq, const struct commit_args *args,
 			   enum store_result result)
 {
@@ -300,6 +308,23 @@ static void storage_begin_fill(struct conn *c, const struct request *rq, const s
 		       status == STATUS_OK ? STORE_NO_MEMORY : result_of_status(status));
 }
 
+/* Append and prepend: in two steps, so that it is known which of the two found the value too large. */
+static enum store_result storage_grow(struct conn *c, const struct request *rq,
+				      const struct item_spec *spec, struct commit_args *args)
+{
+	struct store_thread *st = c->worker->store;
+	struct reservation rv;
+	enum status status = store_reserve(st, spec, &rv);
+
+	if (status != STATUS_OK)
+		return result_of_status(status);
+	if (!reservation_write(st, &rv, rq->value, rq->value_length)) {
+		store_abort(st, &rv);
+		return STORE_NO_MEMORY;
+	}
+	return result_of_commit(args, store_commit(st, &rv, args));
+}
+
 void dispatch_storage(struct conn *c, const struct request *rq)
 {
 	struct item_spec spec;
@@ -315,7 +340,9 @@ void dispatch_storage(struct conn *c, const struct request *rq)
 		storage_bad_block(c, rq, &spec);
 		return;
 	}
-	enum store_result result = store_set(c->worker->store, &spec, rq->value, &args);
+	bool grows = args.mode == STORE_APPEND || args.mode == STORE_PREPEND;
+	enum store_result result = grows ? storage_grow(c, rq, &spec, &args)
+					 : store_set(c->worker->store, &spec, rq->value, &args);
 	storage_finish(c, rq, &args, result);
 }
 
@@ -339,7 +366,7 @@ void dispatch_filled(struct conn *c, const struct request *rq, struct reservatio
 	}
 	storage_prepare(c, rq, &spec, &args);
 	enum store_result result = store_commit(c->worker->store, rv, &args);
-	storage_finish(c, rq, &args, result);
+	storage_finish(c, rq, &args, result_of_commit(&args, result));
 }
 
 /* --- the other classic commands ---------------------------------------------------------------- */
@@ -410,24 +437,30 @@ static void dispatch_arithmetic(struct conn *c, const struct request *rq)
 	}
 }
 
+/* A delay counts from now; a time of day that has passed flushes nothing, as in memcached. */
+static void flush_at(struct worker *w, int64_t exptime)
+{
+	uint32_t at = exptime > 0 ? clock_expiry(&w->server->clock, w->now, exptime) : 0;
+
+	if (exptime <= 0)
+		store_flush(w->store);
+	if (at != CLOCK_PAST)
+		atomic_store_explicit(&w->server->flush_at, at, memory_order_relaxed);
+}
+
 static void dispatch_flush_all(struct conn *c, const struct request *rq)
 {
 	struct worker *w = c->worker;
-	uint32_t at = rq->exptime > 0 ? dispatch_expiry(c, rq->exptime) : 0;
 
-	if (!w->server->settings->flush_enabled) {
-		if (!rq->noreply)
-			conn_printf(c, "CLIENT_ERROR flush_all not allowed\r\n");
-		return;
-	}
 	COUNT(c, flush_commands);
-	if (at <= w->now) {
-		at = 0;
-		store_flush(w->store);
-	}
-	atomic_store_explicit(&w->server->flush_at, at, memory_order_relaxed);
-	if (!rq->noreply)
+	if (w->server->settings->flush_enabled)
+		flush_at(w, rq->exptime);
+	if (rq->noreply)
+		return;
+	if (w->server->settings->flush_enabled)
 		conn_reply(c, REPLY_OK);
+	else
+		conn_printf(c, "CLIENT_ERROR flush_all not allowed\r\n");
 }
 
 static void dispatch_version(struct conn *c)
@@ -441,48 +474,6 @@ static void dispatch_error(struct conn *c, const struct request *rq)
 {
 	if (!rq->noreply)
 		conn_reply(c, (enum reply)rq->reply);
-}
-
-/* --- authentication --------------------------------------------------------------------------- */
-
-void dispatch_authenticate(struct conn *c, const char *text, uint32_t length, bool bad_end)
-{
-	COUNT(c, auth_commands);
-	if (!bad_end && auth_check(c->worker->server->auth, text, length)) {
-		c->authenticated = true;
-		conn_reply(c, REPLY_STORED);
-		return;
-	}
-	COUNT(c, auth_errors);
-	conn_reply(c, bad_end ? REPLY_BAD_DATA_CHUNK : REPLY_AUTH_FAILURE);
-}
-
-static void authenticate_by_set(struct conn *c, const struct request *rq)
-{
-	if (rq->value_complete) {
-		dispatch_authenticate(c, rq->value, rq->value_length, !block_ends_well(rq));
-		return;
-	}
-	if (rq->value_length <= FILL_TEXT_MAX_BYTES && fill_begin(c, rq, NULL))
-		return;
-	text_parser_swallow(&c->parser, (uint64_t)rq->value_length + 2);
-	COUNT(c, auth_commands);
-	COUNT(c, auth_errors);
-	conn_reply(c, REPLY_AUTH_FAILURE);
-}
-
-/* Only a set is listened to. A multiget is several requests, but one command. */
-static void dispatch_unauthenticated(struct conn *c, const struct request *rq)
-{
-	if (rq->verb == VERB_SET) {
-		authenticate_by_set(c, rq);
-		return;
-	}
-	if (verb_has_value((enum verb)rq->verb) && !rq->value_complete)
-		text_parser_swallow(&c->parser, (uint64_t)rq->value_length + 2);
-	if (rq->verb >= VERB_GET && rq->verb <= VERB_GATS && !rq->last_key)
-		return;
-	conn_reply(c, REPLY_UNAUTHENTICATED);
 }
 
 /* --- one request ------------------------------------------------------------------------------ */
@@ -536,9 +527,7 @@ void dispatch_batch(struct conn *c, struct request_batch *batch)
 	c->worker->observing = observe_wanted(c->worker->server);
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct request *rq = &batch->requests[i];
-		if (unlikely(!c->authenticated))
-			dispatch_unauthenticated(c, rq);
-		else if (likely(rq->verb == VERB_GET))
+		if (likely(rq->verb == VERB_GET))
 			dispatch_get(c, rq);
 		else if (rq->verb == VERB_META_GET)
 			dispatch_meta(c, rq);

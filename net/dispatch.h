@@ -17,8 +17,6 @@ void dispatch_batch(struct conn *c, struct request_batch *batch);
 void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end);
 /* dispatch_fill_failed: no memory for the rest of the value; the reservation was aborted. */
 void dispatch_fill_failed(struct conn *c, const struct request *rq);
-/* dispatch_authenticate: the data block of a set on a connection that is not authenticated. */
-void dispatch_authenticate(struct conn *c, const char *text, uint32_t length, bool bad_end);
 
 /* ---- between dispatch.c and dispatch_meta.c ---- */
 

@@ -57,17 +57,48 @@ static void meta_get_describe(struct conn *c, const struct request *rq, struct m
 		mg->values.cas = store_view_cas(st, &mg->view);
 }
 
+/* R looks at the time to live as it is where R stands: before T the old one, after it the new. */
+static uint32_t meta_get_recache_expiry(const struct meta_args *meta, uint32_t old_expiry,
+					uint32_t expiry)
+{
+	for (unsigned i = 0; i < meta->return_count; i++) {
+		if (meta->return_order[i] == 'R')
+			return old_expiry;
+		if (meta->return_order[i] == 'T')
+			return expiry;
+	}
+	return expiry;
+}
+
 /* One client is told to fetch the item anew: the first that sees it stale, or with less than R to live. */
-static void meta_get_claim(struct conn *c, const struct request *rq, struct meta_get *mg)
+static void meta_get_claim(struct conn *c, const struct request *rq, struct meta_get *mg,
+			   uint32_t old_expiry)
 {
 	bool wanted = mg->values.stale;
 
-	if (META_HAS(rq->meta, 'R') && mg->view.expiry != EXPIRY_NEVER)
-		wanted |= mg->view.expiry < dispatch_expiry(c, rq->meta->recache_ttl);
+	if (META_HAS(rq->meta, 'R')) {
+		uint32_t expiry = meta_get_recache_expiry(rq->meta, old_expiry, mg->view.expiry);
+		wanted |= expiry != EXPIRY_NEVER &&
+			  expiry < dispatch_expiry(c, rq->meta->recache_ttl);
+	}
 	if (!wanted || mg->values.already_won)
 		return;
 	mg->values.won = store_claim(c->worker->store, &mg->view);
 	mg->values.already_won = !mg->values.won;
+}
+
+/* When what N makes is to expire: T too may say so, and the later of the two counts. */
+static uint32_t meta_get_vivify_expiry(struct conn *c, const struct meta_args *meta)
+{
+	int64_t ttl = meta->autoviv_ttl;
+
+	for (unsigned i = 0; i < meta->return_count; i++) {
+		if (meta->return_order[i] == 'N')
+			ttl = meta->autoviv_ttl;
+		else if (meta->return_order[i] == 'T')
+			ttl = meta->ttl;
+	}
+	return dispatch_expiry(c, ttl);
 }
 
 /* N: a miss makes an empty item, and the client that made it has won. False: no memory. */
@@ -79,7 +110,7 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 		.key_length = rq->key_length,
 		.hash = rq->hash,
 		.marks = (uint8_t)(ITEM_WON | (META_HAS(rq->meta, 'b') ? ITEM_KEY_BINARY : 0)),
-		.expiry = dispatch_expiry(c, rq->meta->autoviv_ttl),
+		.expiry = meta_get_vivify_expiry(c, rq->meta),
 		.explicit_cas = META_HAS(rq->meta, 'E') ? rq->meta->explicit_cas : 0,
 	};
 	struct commit_args args = {.mode = STORE_ADD};
@@ -87,10 +118,12 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 
 	if (result != STORE_OK && result != STORE_NOT_STORED)
 		return false;
-	if (!store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view))
-		return false;
-	meta_get_describe(c, rq, mg);
+	/* Gone already if it was made to be over: then it is described as it was made. */
+	mg->view = (struct item_view){.value = "", .expiry = spec.expiry, .marks = spec.marks};
+	if (store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view))
+		meta_get_describe(c, rq, mg);
 	if (result == STORE_OK) {
+		mg->values.cas = args.cas;
 		mg->values.created = true;
 		mg->values.won = true;
 		mg->values.already_won = false;
@@ -121,9 +154,10 @@ static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_
 	if (!found)
 		return false;
 	meta_get_describe(c, rq, mg);
+	uint32_t old_expiry = mg->view.expiry;
 	if (META_HAS(rq->meta, 'T') && !meta_get_touch(c, rq, mg))
 		return false;
-	meta_get_claim(c, rq, mg);
+	meta_get_claim(c, rq, mg, old_expiry);
 	return true;
 }
 

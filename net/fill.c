@@ -14,14 +14,12 @@ struct fill {
 	struct reservation reservation;
 	struct request request;
 	struct meta_args meta;
-	bool is_text;
 	bool bad_end;          /* the block did not end in \r\n */
 	uint8_t end_remaining; /* bytes of the line end still to come */
 	uint8_t size_index;
 	uint32_t remaining;    /* bytes of the value still to come */
 	char key[KEY_LENGTH_MAX];
 	char opaque[32];
-	char text[];
 };
 
 static void fill_keep_arguments(struct fill *f, const struct request *rq)
@@ -42,25 +40,17 @@ static void fill_keep_arguments(struct fill *f, const struct request *rq)
 bool fill_begin(struct conn *c, const struct request *rq, const struct reservation *rv)
 {
 	struct worker *w = c->worker;
-	size_t bytes = sizeof(struct fill) + (rv == NULL ? rq->value_length : 0);
 	uint8_t size_index;
-	struct fill *f = buffer_pool_take(&w->server->buffers, bytes, &size_index);
+	struct fill *f = worker_take_buffer(w, sizeof(*f), &size_index);
 
-	if (f == NULL && store_release_bytes(w->store, bytes))
-		f = buffer_pool_take(&w->server->buffers, bytes, &size_index);
 	if (f == NULL) {
-		counter_add(&w->counters.read_buffer_oom, 1);
-		if (rv != NULL) {
-			struct reservation copy = *rv;
-			store_abort(w->store, &copy);
-		}
+		struct reservation copy = *rv;
+		store_abort(w->store, &copy);
 		return false;
 	}
 	memset(f, 0, sizeof(*f));
 	fill_keep_arguments(f, rq);
-	f->is_text = rv == NULL;
-	if (rv != NULL)
-		f->reservation = *rv;
+	f->reservation = *rv;
 	f->size_index = size_index;
 	f->remaining = rq->value_length;
 	f->end_remaining = 2;
@@ -80,8 +70,7 @@ static void fill_release(struct conn *c)
 
 void fill_abort(struct conn *c)
 {
-	if (!c->fill->is_text)
-		store_abort(c->worker->store, &c->fill->reservation);
+	store_abort(c->worker->store, &c->fill->reservation);
 	fill_release(c);
 }
 
@@ -89,10 +78,7 @@ static void fill_finish(struct conn *c)
 {
 	struct fill *f = c->fill;
 
-	if (f->is_text)
-		dispatch_authenticate(c, f->text, f->request.value_length, f->bad_end);
-	else
-		dispatch_filled(c, &f->request, &f->reservation, f->bad_end);
+	dispatch_filled(c, &f->request, &f->reservation, f->bad_end);
 	fill_release(c);
 }
 
@@ -112,9 +98,7 @@ static bool fill_write_value(struct conn *c, const char *data, uint32_t length)
 {
 	struct fill *f = c->fill;
 
-	if (f->is_text) {
-		memcpy(f->text + f->request.value_length - f->remaining, data, length);
-	} else if (!reservation_write(c->worker->store, &f->reservation, data, length)) {
+	if (!reservation_write(c->worker->store, &f->reservation, data, length)) {
 		fill_fail(c);
 		return false;
 	}
@@ -145,7 +129,7 @@ ssize_t fill_receive(struct conn *c, char *rest, size_t rest_bytes, size_t *rest
 	int count = 0;
 	uint32_t room = 0;
 
-	if (!f->is_text && f->remaining >= FILL_DIRECT_MIN_BYTES) {
+	if (f->remaining >= FILL_DIRECT_MIN_BYTES) {
 		parts[0].iov_base = reservation_room(c->worker->store, &f->reservation, &room);
 		room = MIN(room, f->remaining);
 		parts[0].iov_len = room;

@@ -7,8 +7,7 @@
  *       later input                     -> fill_receive: straight into the item
  *     value and line end are there      -> commit, reply
  *
- * A connection that ends before that aborts the reservation. Also collects the name and password of
- * an authentication, which go to no item.
+ * A connection that ends before that aborts the reservation.
  */
 #ifndef LARDER_FILL_H
 #define LARDER_FILL_H
@@ -20,10 +19,8 @@
 
 struct conn;
 
-#define FILL_TEXT_MAX_BYTES 1024u /* of an authentication */
-
-/* fill_begin: the request's key, arguments and reservation outlive the turn. `rv` NULL: the value is
- * text of an authentication. False when there is no memory for that; the reservation is then aborted. */
+/* fill_begin: the request's key, arguments and reservation outlive the turn. False when there is no
+ * memory for that; the reservation is then aborted. */
 bool fill_begin(struct conn *c, const struct request *rq, const struct reservation *rv);
 
 /* fill_take: input that lies in the scratch buffer; returns how much of it belonged to the value.

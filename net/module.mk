@@ -24,6 +24,8 @@ libnet_a_SOURCES = \
 	net/dump.h \
 	net/fill.c \
 	net/fill.h \
+	net/login.c \
+	net/login.h \
 	net/log.c \
 	net/log.h \
 	net/observe.c \

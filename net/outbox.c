@@ -157,17 +157,13 @@ static void progress_advance(struct worker *w, struct progress *pg, size_t bytes
 
 /* --- parking ---------------------------------------------------------------------------------- */
 
-/* A block at the queue's end. When the budget has none, items go for it. */
+/* A block at the queue's end. */
 static struct parked *parked_append(struct worker *w, struct parked_queue *queue, size_t bytes)
 {
-	struct buffer_pool *pool = &w->server->buffers;
 	uint8_t size_index;
-	struct parked *pk;
+	struct parked *pk = worker_take_buffer(
+		w, MIN(bytes + sizeof(struct parked), BUFFER_BYTES_MAX), &size_index);
 
-	bytes = MIN(bytes + sizeof(struct parked), BUFFER_BYTES_MAX);
-	pk = buffer_pool_take(pool, bytes, &size_index);
-	if (pk == NULL && store_release_bytes(w->store, buffer_pool_block_bytes(size_index)))
-		pk = buffer_pool_take(pool, bytes, &size_index);
 	if (pk == NULL) {
 		counter_add(&w->counters.response_oom, 1);
 		return NULL;

@@ -142,7 +142,7 @@ static void stats_connections(struct conn *c, const struct totals *t)
 	stat_number(c, "response_obj_oom", t->workers.response_oom);
 	stat_number(c, "read_buf_count", buffer_pool_used_blocks(&sv->buffers));
 	stat_number(c, "read_buf_bytes", budget_account(sv->budget, ACCOUNT_BUFFERS));
-	stat_number(c, "read_buf_oom", t->workers.read_buffer_oom);
+	stat_number(c, "read_buf_oom", t->workers.buffer_oom - t->workers.response_oom);
 }
 
 static void stats_commands(struct conn *c, const struct counter_sums *n)

@@ -52,7 +52,9 @@ uint32_t watch_kind(const struct slice *word)
 	} names[] = {
 		{"fetchers", WATCH_FETCHERS},       {"mutations", WATCH_MUTATIONS},
 		{"evictions", WATCH_EVICTIONS},     {"connevents", WATCH_CONNECTIONS},
-		{"deletions", WATCH_DELETIONS},
+		{"deletions", WATCH_DELETIONS},     {"sysevents", WATCH_OTHER},
+		{"rawcmds", WATCH_OTHER},           {"proxyreqs", WATCH_OTHER},
+		{"proxyevents", WATCH_OTHER},       {"proxyuser", WATCH_OTHER},
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
@@ -315,27 +317,21 @@ static const char *result_name(enum store_result result)
 	return names[result];
 }
 
-/* What is stored under the key now says the class; a look-up that leaves no trace. */
-static unsigned class_of_key(struct conn *c, const struct request *rq, enum store_result result)
-{
-	struct item_view view;
-
-	if (result != STORE_OK ||
-	    !store_peek(c->worker->store, rq->key, rq->key_length, rq->hash, &view))
-		return 0;
-	return view.class_index;
-}
-
 void watch_store(struct conn *c, const struct request *rq, enum store_result result)
 {
 	char key[3 * KEY_LENGTH_MAX + 1];
 	int64_t ttl = rq->verb == VERB_META_SET ? (META_HAS(rq->meta, 'T') ? rq->meta->ttl : 0)
 						: rq->exptime;
+	struct item_view view = {.value_length = rq->value_length};
 
+	/* Class and size are those of what is there now; a look-up that leaves no trace. */
+	if (result == STORE_OK &&
+	    !store_peek(c->worker->store, rq->key, rq->key_length, rq->hash, &view))
+		view = (struct item_view){.value_length = rq->value_length};
 	hub_print(c, WATCH_MUTATIONS,
 		  "type=item_store key=%s status=%s cmd=%s ttl=%lld clsid=%u cfd=%d size=%u",
 		  key_text(key, rq), result_name(result), command_name(rq), (long long)ttl,
-		  class_of_key(c, rq, result), conn_fd(c), rq->value_length);
+		  view.class_index, conn_fd(c), view.value_length);
 }
 
 void watch_delete(struct conn *c, const struct request *rq)

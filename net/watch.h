@@ -28,6 +28,7 @@
 #define WATCH_CONNECTIONS 0x08u
 #define WATCH_DELETIONS 0x10u
 #define WATCH_ALL 0x1fu
+#define WATCH_OTHER 0x20u /* kinds of memcached that have no lines here */
 
 struct budget;
 struct conn;

@@ -72,6 +72,9 @@ void worker_stop(struct worker *w); /* any thread; worker_join waits for the end
 void worker_join(struct worker *w);
 void worker_fini(struct worker *w);
 
+/* worker_take_buffer: a block of the buffer pool; when the budget is full, items are evicted for it, so
+ * views end with this call. NULL when that did not help either. In a turn. */
+void *worker_take_buffer(struct worker *w, size_t bytes, uint8_t *size_index);
 /* worker_flush_due: carries out a delayed flush_all whose time has come. */
 void worker_flush_due(struct worker *w);
 

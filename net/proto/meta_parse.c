@@ -31,8 +31,8 @@ struct flag_rule {
 			    .reply = REPLY_##reply_,                                               \
 			    .is_return = (is_return_)}
 
-/* T and N have a place in the order of returned flags, though they return nothing: t asked for before
- * them tells the old time to live, after them the new. */
+/* T, N and R have a place in the order of returned flags, though they return nothing: t asked for
+ * before T or N tells the old time to live, after them the new, and R looks at the one or the other. */
 static const struct flag_rule flag_rules['z' - 'A' + 1] = {
 	RULE('b', BINARY_KEY, given, META_BAD_KEY, false),
 	RULE('c', RETURN, given, NONE, true),
@@ -52,7 +52,7 @@ static const struct flag_rule flag_rules['z' - 'A' + 1] = {
 	RULE('O', OPAQUE, opaque, META_OPAQUE_TOO_LONG, true),
 	RULE('M', MODE, mode, NONE, false),
 	RULE('N', EXPTIME, autoviv_ttl, META_BAD_TOKEN, true),
-	RULE('R', EXPTIME, recache_ttl, META_BAD_TOKEN, false),
+	RULE('R', EXPTIME, recache_ttl, META_BAD_TOKEN, true),
 	RULE('T', EXPTIME, ttl, META_BAD_TOKEN, true),
 	RULE('F', CLIENT_FLAGS, client_flags, BAD_FORMAT, false),
 	RULE('C', NUMBER, compare_cas, META_BAD_TOKEN, false),
