@@ -380,18 +380,19 @@ bool store_can_pin(const struct store_thread *st, const struct item_view *view)
 	return st->store->slab.classes[view->class_index].big;
 }
 
+/* An item's bytes count once, however many pin it: the first comes to count them, the last to leave
+ * takes them off. */
 bool store_pin(struct store_thread *st, const struct item_view *view)
 {
 	struct store *s = st->store;
-	uint64_t pinned = atomic_fetch_add_explicit(&s->pinned_bytes, view->value_length,
-	                                            memory_order_relaxed);
-
-	if (pinned + view->value_length > s->pin_limit_bytes) {
-		atomic_fetch_sub_explicit(&s->pinned_bytes, view->value_length, memory_order_relaxed);
-		return false;
-	}
+	uint64_t pinned = atomic_load_explicit(&s->pinned_bytes, memory_order_relaxed);
 	/* relaxed: the turn keeps the item until its end, which is later than this */
-	atomic_fetch_add_explicit(&view->item->pins, 1, memory_order_relaxed);
+	uint32_t pins = atomic_load_explicit(&view->item->pins, memory_order_relaxed);
+
+	if (pins == 0 && pinned + view->value_length > s->pin_limit_bytes)
+		return false;
+	if (atomic_fetch_add_explicit(&view->item->pins, 1, memory_order_relaxed) == 0)
+		atomic_fetch_add_explicit(&s->pinned_bytes, view->value_length, memory_order_relaxed);
 	return true;
 }
 
@@ -399,10 +400,13 @@ void store_unpin(struct store_thread *st, uint32_t reference)
 {
 	struct store *s = st->store;
 	struct item *it = chunk_item(s, reference);
-
-	atomic_fetch_sub_explicit(&s->pinned_bytes, it->value_length, memory_order_relaxed);
+	uint32_t value_length = it->value_length;
 	/* acq_rel: the last one to leave sees what the others did, and its own reads come first */
-	if (atomic_fetch_sub_explicit(&it->pins, 1, memory_order_acq_rel) == (PIN_ORPHAN | 1))
+	uint32_t pins = atomic_fetch_sub_explicit(&it->pins, 1, memory_order_acq_rel);
+
+	if ((pins & ~PIN_ORPHAN) == 1)
+		atomic_fetch_sub_explicit(&s->pinned_bytes, value_length, memory_order_relaxed);
+	if (pins == (PIN_ORPHAN | 1))
 		discard(st, reference);
 }
 
