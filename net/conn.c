@@ -379,6 +379,12 @@ static void conn_queue_ready(struct conn *c)
 	w->ready_tail = &c->ready_next;
 }
 
+bool conn_at_rest(const struct conn *c)
+{
+	return !parked_any(&c->parked) && c->fill == NULL && c->task == NULL && c->input == NULL &&
+	       !c->ready;
+}
+
 static void conn_end_turn(struct conn *c, struct input *in)
 {
 	struct worker *w = c->worker;
@@ -389,6 +395,10 @@ static void conn_end_turn(struct conn *c, struct input *in)
 		input_store(c, in);
 	store_leave(w->store);
 	if (c->broken || (c->closing && !parked_any(&c->parked))) {
+		conn_close(c);
+		return;
+	}
+	if (unlikely(w->draining) && conn_at_rest(c)) {
 		conn_close(c);
 		return;
 	}

@@ -84,6 +84,8 @@ void conn_close(struct conn *c);
 void conn_run_ready(struct conn *c);
 /* conn_run_watcher: a turn for a watcher that has lines. */
 void conn_run_watcher(struct conn *c);
+/* conn_at_rest: it has nothing to say, and nothing half-heard. */
+bool conn_at_rest(const struct conn *c);
 /* conn_check_time: ends it when it is idle or stalled for too long; once a second. */
 void conn_check_time(struct conn *c);
 

@@ -472,6 +472,9 @@ static void dispatch_version(struct conn *c)
 
 static void dispatch_error(struct conn *c, const struct request *rq)
 {
+	/* A flush_all that is wrong is counted nevertheless, as in memcached. */
+	if (rq->command == VERB_FLUSH_ALL)
+		COUNT(c, flush_commands);
 	if (!rq->noreply)
 		conn_reply(c, (enum reply)rq->reply);
 }

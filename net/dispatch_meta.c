@@ -255,7 +255,7 @@ static void dispatch_meta_delete(struct conn *c, const struct request *rq)
 		.explicit_cas = META_HAS(meta, 'E') ? meta->explicit_cas : 0,
 		.set_expiry = META_HAS(meta, 'T'),
 	};
-	enum meta_status status = META_STATUS_EX;
+	enum meta_status status;
 
 	if (args.set_expiry)
 		args.expiry = dispatch_expiry(c, meta->ttl);
@@ -269,10 +269,10 @@ static void dispatch_meta_delete(struct conn *c, const struct request *rq)
 		if (META_HAS(meta, 'q'))
 			return;
 		status = META_STATUS_HD;
-	} else if (result == STORE_NOT_FOUND) {
+	} else if (result == STORE_NOT_FOUND || result == STORE_EXISTS) {
 		COUNT(c, delete_misses);
-		status = META_STATUS_NF;
-	} else if (result != STORE_EXISTS) {
+		status = result == STORE_EXISTS ? META_STATUS_EX : META_STATUS_NF;
+	} else {
 		conn_reply(c, REPLY_NO_MEMORY);
 		return;
 	}
@@ -348,7 +348,7 @@ static void dispatch_meta_arithmetic(struct conn *c, const struct request *rq)
 	struct arithmetic_args args = {
 		.delta = meta->delta,
 		.decrement = meta->mode == 'D',
-		.has_compare = META_HAS(meta, 'C'),
+		.has_compare = META_HAS(meta, 'C') && meta->compare_cas != 0,
 		.compare_cas = meta->compare_cas,
 		.explicit_cas = META_HAS(meta, 'E') ? meta->explicit_cas : 0,
 		.set_expiry = META_HAS(meta, 'T'),

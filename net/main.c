@@ -135,8 +135,9 @@ static void stop(struct program *p, enum stop how)
 		event_base_loopbreak(p->base);
 		return;
 	}
-	/* Graceful: nobody new; whoever is here is served until he leaves. */
+	/* Graceful: nobody new; whoever is here gets the replies that he waits for. */
 	listeners_close(&p->listeners);
+	server_drain(&p->server);
 	event_add(&p->drain_event, &soon);
 }
 

@@ -37,7 +37,7 @@ static enum status init_pools(struct server *sv)
 /* What looks on: cheap until it is used. */
 static enum status init_observers(struct server *sv)
 {
-	sv->watch = watch_hub_new();
+	sv->watch = watch_hub_new(sv);
 	sv->prefixes = prefix_table_new(sv->budget, sv->settings->prefix_delimiter);
 	sv->baseline = stats_baseline_new();
 	if (sv->watch == NULL || sv->prefixes == NULL || sv->baseline == NULL)
@@ -129,6 +129,12 @@ bool server_assign(struct server *sv, int fd, enum transport transport)
 			return true;
 	}
 	return false;
+}
+
+void server_drain(struct server *sv)
+{
+	for (unsigned i = 0; i < sv->worker_count; i++)
+		worker_drain(&sv->workers[i]);
 }
 
 void server_stop(struct server *sv)

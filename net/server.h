@@ -83,6 +83,9 @@ enum status server_start(struct server *sv);
 /* server_assign: gives a connected, non-blocking socket to a worker, in turns. The socket is the
  * server's on success only; false when every worker's queue is full. */
 bool server_assign(struct server *sv, int fd, enum transport transport);
+/* server_drain: a graceful end: connections at rest are closed now, each other one when its replies
+ * are sent. curr_connections tells when all are gone. */
+void server_drain(struct server *sv);
 void server_stop(struct server *sv);
 void server_fini(struct server *sv);
 

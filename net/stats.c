@@ -194,7 +194,7 @@ static void stats_server(struct conn *c, const struct totals *t)
 	stat_number(c, "hash_is_expanding", 0);
 	stat_number(c, "slab_reassign_running", 0);
 	stat_number(c, "slabs_moved", t->store.page_moves);
-	stat_number(c, "log_worker_written", t->workers.lines_written);
+	stat_number(c, "log_worker_written", sv->watch->sent_count);
 	stat_number(c, "log_watcher_skipped", sv->watch->skipped_count);
 	stat_number(c, "log_watcher_sent", sv->watch->sent_count);
 	stat_number(c, "log_watchers", sv->watch->watcher_count);

@@ -24,12 +24,14 @@ struct watcher {
 	char *ring;
 };
 
-struct watch_hub *watch_hub_new(void)
+struct watch_hub *watch_hub_new(struct server *sv)
 {
 	struct watch_hub *hub = calloc(1, sizeof(*hub));
 
-	if (hub != NULL)
-		pthread_mutex_init(&hub->lock, NULL);
+	if (hub == NULL)
+		return NULL;
+	hub->server = sv;
+	pthread_mutex_init(&hub->lock, NULL);
 	return hub;
 }
 
@@ -64,6 +66,8 @@ uint32_t watch_kind(const struct slice *word)
 	return 0;
 }
 
+static void watch_eviction(void *context, const struct item_view *view);
+
 static void hub_update(struct watch_hub *hub)
 {
 	uint32_t kinds = 0, count = 0;
@@ -72,6 +76,7 @@ static void hub_update(struct watch_hub *hub)
 		kinds |= wr->kinds;
 	atomic_store_explicit(&hub->kinds, kinds, memory_order_relaxed);
 	atomic_store_explicit(&hub->watcher_count, count, memory_order_relaxed);
+	store_on_evict(hub->server->store, kinds & WATCH_EVICTIONS ? watch_eviction : NULL, hub);
 }
 
 static size_t watcher_bytes(const struct settings *settings)
@@ -248,17 +253,19 @@ void watch_wake(struct worker *w)
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* The key as it stands in lines, ended by 0. */
-static const char *key_text(char text[3 * KEY_LENGTH_MAX + 1], const struct request *rq)
+#define KEY_TEXT_BYTES (3 * KEY_LENGTH_MAX + 1)
+
+/* A key as it stands in lines, ended by 0. */
+static const char *key_text(char text[KEY_TEXT_BYTES], const char *key, size_t key_length)
 {
-	*compose_percent_encoded(text, rq->key, rq->key_length) = '\0';
+	*compose_percent_encoded(text, key, key_length) = '\0';
 	return text;
 }
 
-static void hub_print(struct conn *c, uint32_t kind, const char *format, ...)
+static void hub_print(struct watch_hub *hub, uint32_t kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void hub_print(struct conn *c, uint32_t kind, const char *format, ...)
+static void hub_print(struct watch_hub *hub, uint32_t kind, const char *format, ...)
 {
 	char text[LINE_BYTES_MAX];
 	va_list args;
@@ -266,16 +273,15 @@ static void hub_print(struct conn *c, uint32_t kind, const char *format, ...)
 	va_start(args, format);
 	int length = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	counter_add(&c->worker->counters.lines_written, 1);
-	hub_put(c->worker->server->watch, kind, text, (uint32_t)MIN(length, LINE_BYTES_MAX - 1));
+	hub_put(hub, kind, text, (uint32_t)MIN(length, LINE_BYTES_MAX - 1));
 }
 
 void watch_fetch(struct conn *c, const struct request *rq, const struct item_view *view)
 {
-	char key[3 * KEY_LENGTH_MAX + 1];
+	char key[KEY_TEXT_BYTES];
 
-	hub_print(c, WATCH_FETCHERS, "type=item_get key=%s status=%s clsid=%u cfd=%d size=%u",
-		  key_text(key, rq), view != NULL ? "found" : "not_found",
+	hub_print(c->worker->server->watch, WATCH_FETCHERS, "type=item_get key=%s status=%s clsid=%u cfd=%d size=%u",
+		  key_text(key, rq->key, rq->key_length), view != NULL ? "found" : "not_found",
 		  view != NULL ? view->class_index : 0, conn_fd(c),
 		  view != NULL ? view->value_length : 0);
 }
@@ -319,7 +325,7 @@ static const char *result_name(enum store_result result)
 
 void watch_store(struct conn *c, const struct request *rq, enum store_result result)
 {
-	char key[3 * KEY_LENGTH_MAX + 1];
+	char key[KEY_TEXT_BYTES];
 	int64_t ttl = rq->verb == VERB_META_SET ? (META_HAS(rq->meta, 'T') ? rq->meta->ttl : 0)
 						: rq->exptime;
 	struct item_view view = {.value_length = rq->value_length};
@@ -328,18 +334,32 @@ void watch_store(struct conn *c, const struct request *rq, enum store_result res
 	if (result == STORE_OK &&
 	    !store_peek(c->worker->store, rq->key, rq->key_length, rq->hash, &view))
 		view = (struct item_view){.value_length = rq->value_length};
-	hub_print(c, WATCH_MUTATIONS,
+	hub_print(c->worker->server->watch, WATCH_MUTATIONS,
 		  "type=item_store key=%s status=%s cmd=%s ttl=%lld clsid=%u cfd=%d size=%u",
-		  key_text(key, rq), result_name(result), command_name(rq), (long long)ttl,
+		  key_text(key, rq->key, rq->key_length), result_name(result), command_name(rq), (long long)ttl,
 		  view.class_index, conn_fd(c), view.value_length);
 }
 
 void watch_delete(struct conn *c, const struct request *rq)
 {
-	char key[3 * KEY_LENGTH_MAX + 1];
+	char key[KEY_TEXT_BYTES];
 
-	hub_print(c, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0",
-		  key_text(key, rq), rq->verb == VERB_META_DELETE ? "md" : "delete", conn_fd(c));
+	hub_print(c->worker->server->watch, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0",
+		  key_text(key, rq->key, rq->key_length), rq->verb == VERB_META_DELETE ? "md" : "delete", conn_fd(c));
+}
+
+static void watch_eviction(void *context, const struct item_view *view)
+{
+	struct watch_hub *hub = context;
+	char key[KEY_TEXT_BYTES];
+	int64_t ttl = -1;
+
+	if (view->expiry != EXPIRY_NEVER)
+		ttl = (int64_t)view->expiry - clock_now(&hub->server->clock);
+	hub_print(hub, WATCH_EVICTIONS, "type=eviction key=%s fetch=%s ttl=%lld la=%u clsid=%u size=%u",
+		  key_text(key, view->key, view->key_length), view->fetched ? "yes" : "no",
+		  (long long)ttl, store_view_idle_seconds(NULL, view), view->class_index,
+		  view->value_length);
 }
 
 void watch_conn_new(struct conn *c)
@@ -347,7 +367,7 @@ void watch_conn_new(struct conn *c)
 	struct peer peer;
 
 	peer_of(&peer, conn_fd(c), (enum transport)c->transport);
-	hub_print(c, WATCH_CONNECTIONS, "type=conn_new rip=%s rport=%u transport=%s cfd=%d", peer.host,
+	hub_print(c->worker->server->watch, WATCH_CONNECTIONS, "type=conn_new rip=%s rport=%u transport=%s cfd=%d", peer.host,
 		  peer.port, peer.transport, conn_fd(c));
 }
 
@@ -356,6 +376,6 @@ void watch_conn_close(struct conn *c)
 	struct peer peer;
 
 	peer_of(&peer, conn_fd(c), (enum transport)c->transport);
-	hub_print(c, WATCH_CONNECTIONS, "type=conn_close rip=%s rport=%u transport=%s reason=%s cfd=%d",
+	hub_print(c->worker->server->watch, WATCH_CONNECTIONS, "type=conn_close rip=%s rport=%u transport=%s reason=%s cfd=%d",
 		  peer.host, peer.port, peer.transport, c->close_reason, conn_fd(c));
 }

@@ -30,14 +30,15 @@
 #define WATCH_ALL 0x1fu
 #define WATCH_OTHER 0x20u /* kinds of memcached that have no lines here */
 
-struct budget;
 struct conn;
 struct request;
+struct server;
 struct slice;
 struct watcher;
 struct worker;
 
 struct watch_hub {
+	struct server *server; /* const */
 	/* atomic: relaxed; what at least one watcher wants */
 	_Atomic uint32_t kinds;
 	_Atomic uint32_t watcher_count;
@@ -49,7 +50,8 @@ struct watch_hub {
 	uint64_t line_number; /* gid */
 };
 
-struct watch_hub *watch_hub_new(void);
+/* watch_hub_new: the hub of this server, whose store must be there. */
+struct watch_hub *watch_hub_new(struct server *sv);
 void watch_hub_free(struct watch_hub *hub);
 
 static inline bool watch_wants(const struct watch_hub *hub, uint32_t kinds)

@@ -48,8 +48,20 @@ static unsigned take_queue(struct worker *w, struct new_socket *sockets)
 	memcpy(sockets, w->queue, count * sizeof(sockets[0]));
 	w->queue_count = 0;
 	w->stopping = w->stop_requested;
+	w->draining = w->drain_requested;
 	pthread_mutex_unlock(&w->lock);
 	return count;
+}
+
+static void close_resting(struct worker *w)
+{
+	struct conn *c, *next;
+
+	for (c = w->connections; c != NULL; c = next) {
+		next = c->next;
+		if (conn_at_rest(c))
+			conn_close(c);
+	}
 }
 
 static void on_queue(evutil_socket_t fd, short what, void *arg)
@@ -65,6 +77,8 @@ static void on_queue(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < count; i++)
 		conn_open(w, sockets[i].fd, sockets[i].transport);
 	watch_wake(w);
+	if (w->draining)
+		close_resting(w);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *arg)
@@ -206,6 +220,14 @@ bool worker_assign(struct worker *w, int fd, enum transport transport)
 	if (fits)
 		worker_wake(w);
 	return fits;
+}
+
+void worker_drain(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->drain_requested = true;
+	pthread_mutex_unlock(&w->lock);
+	worker_wake(w);
 }
 
 void worker_stop(struct worker *w)

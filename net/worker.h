@@ -48,6 +48,7 @@ struct worker {
 	uint32_t blocked_count;    /* connections that wait for their client to read */
 	unsigned index;
 	bool stopping;
+	bool draining;             /* connections end as soon as they are at rest */
 	struct event queue_event;
 	struct event second_event;
 	struct counters counters;
@@ -61,6 +62,7 @@ struct worker {
 	pthread_mutex_t lock;
 	unsigned queue_count;
 	bool stop_requested;
+	bool drain_requested;
 	struct new_socket queue[WORKER_QUEUE_LENGTH];
 };
 
@@ -68,6 +70,7 @@ enum status worker_init(struct worker *w, struct server *sv, unsigned index);
 enum status worker_start(struct worker *w);
 /* worker_assign: any thread. False when the queue is full. */
 bool worker_assign(struct worker *w, int fd, enum transport transport);
+void worker_drain(struct worker *w); /* any thread; see server_drain */
 void worker_stop(struct worker *w); /* any thread; worker_join waits for the end */
 void worker_join(struct worker *w);
 void worker_fini(struct worker *w);

@@ -120,6 +120,8 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
+	void (*_Atomic eviction_seen)(void *context, const struct item_view *view);
+	void *_Atomic eviction_context;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
 	/* maintaining thread only */
 	uint32_t maintained_second;

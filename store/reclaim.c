@@ -67,11 +67,39 @@ static void count_ending(struct store_thread *st, const struct slab_class *sc, s
 	}
 }
 
+void store_on_evict(struct store *s, void (*seen)(void *context, const struct item_view *view),
+                    void *context)
+{
+	atomic_store_explicit(&s->eviction_context, context, memory_order_relaxed);
+	/* release: pairs with the acquire in tell_eviction, which then finds the context */
+	atomic_store_explicit(&s->eviction_seen, seen, memory_order_release);
+}
+
+static void tell_eviction(struct store_thread *st, const struct slab_class *sc, uint32_t reference)
+{
+	struct store *s = st->store;
+	void (*seen)(void *, const struct item_view *) =
+		atomic_load_explicit(&s->eviction_seen, memory_order_acquire);
+	struct item_view view;
+
+	if (likely(!seen))
+		return;
+	view_fill(s, reference, &view);
+	view.age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+	view.fetched = (atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
+	                STATE_FETCHED) != 0;
+	seen(atomic_load_explicit(&s->eviction_context, memory_order_relaxed), &view);
+}
+
 void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 {
 	struct item *it = chunk_item(st->store, reference);
 
-	count_ending(st, slab_class_of(&st->store->slab, reference), it, reference, ending);
+	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
+
+	count_ending(st, sc, it, reference, ending);
+	if (ending == ENDED_EVICTED)
+		tell_eviction(st, sc, reference);
 	item_set_kind(it, CHUNK_DETACHED);
 	limbo_push(st, reference);
 }

@@ -148,6 +148,12 @@ void store_fini(struct store *s); /* no thread may be in a turn */
 struct store_thread *store_thread_get(struct store *s, unsigned index);
 struct budget *store_budget(struct store *s);
 
+/* store_on_evict: `seen` is called for each item that is evicted, by the thread that evicts, with its
+ * bucket locked: it must be quick and not call the store. NULL: nobody looks, which costs one load an
+ * eviction. `context` is set once and for all. Any thread. */
+void store_on_evict(struct store *s, void (*seen)(void *context, const struct item_view *view),
+                    void *context);
+
 /* ---- any thread, through its own handle ---- */
 void store_enter(struct store_thread *st, uint32_t now);
 void store_leave(struct store_thread *st);

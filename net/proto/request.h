@@ -110,6 +110,7 @@ struct request {
 	bool last_key;       /* of a retrieval command: END follows */
 	bool value_complete; /* the whole block, line end included, is at `value` */
 	uint8_t reply;       /* enum reply, of VERB_ERROR */
+	uint8_t command;     /* of VERB_ERROR: the verb that was meant, VERB_ERROR if there is none */
 	const char *key;     /* decoded; a base64 key is decoded in place, into the scratch buffer */
 	uint64_t hash;       /* of the key; set by the batch, not by the parser */
 	int64_t exptime;     /* as sent; flush_all: the delay, -1 for none given */

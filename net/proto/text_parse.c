@@ -47,9 +47,11 @@ static inline void request_clear(struct request *rq)
 static void request_fail(struct request *rq, enum reply reply)
 {
 	bool noreply = rq->noreply;
+	uint8_t command = rq->verb;
 
 	request_clear(rq);
 	rq->verb = VERB_ERROR;
+	rq->command = command;
 	rq->reply = (uint8_t)reply;
 	rq->noreply = noreply;
 }
