@@ -87,23 +87,21 @@ void conn_printf(struct conn *c, const char *format, ...)
 	out->next += MIN(length, (int)OUTBOX_REPLY_MAX_BYTES - 1);
 }
 
-void conn_write_large(struct conn *c, const struct item_view *view)
+bool conn_reserve_large(struct conn *c, const struct item_view *view)
 {
 	struct worker *w = c->worker;
-	struct value_cursor cursor;
 
 	if (w->outbox.value_count == OUTBOX_VALUES_MAX)
 		conn_flush(c);
-	if (view->value_length > VALUE_COPY_MAX_BYTES && store_can_pin(w->store, view) &&
-	    store_pin(w->store, view)) {
-		outbox_add_value(&w->outbox, w->store, view);
-		counter_add(&w->counters.pinned_sends, 1);
-		return;
-	}
-	store_value_first(view, w->store, &cursor);
-	do {
-		conn_write(c, cursor.part, cursor.part_length);
-	} while (cursor.next_reference != 0 && store_value_next(w->store, &cursor));
+	return store_pin(w->store, view);
+}
+
+void conn_write_large(struct conn *c, const struct item_view *view)
+{
+	struct worker *w = c->worker;
+
+	outbox_add_value(&w->outbox, w->store, view);
+	counter_add(&w->counters.pinned_sends, 1);
 }
 
 /* --- tasks ------------------------------------------------------------------------------------ */

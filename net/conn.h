@@ -97,7 +97,11 @@ void conn_flush(struct conn *c);
 void conn_write(struct conn *c, const char *data, size_t length);
 /* conn_printf: up to OUTBOX_REPLY_MAX_BYTES. */
 void conn_printf(struct conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* conn_write_large: a value that is too large for conn_room; by reference where it can be. */
+/* A value that is too large for conn_room goes out by reference. conn_reserve_large, before anything
+ * of its reply is written, pins it; false when the store's share of pinned memory is used up, by
+ * clients that ask and do not read. The caller then answers a miss: a cache may always forget, but it
+ * may not grow. conn_write_large queues the pinned value. */
+bool conn_reserve_large(struct conn *c, const struct item_view *view);
 void conn_write_large(struct conn *c, const struct item_view *view);
 /* conn_start_task: a task of `bytes`, cleared, that begins when the batch is through; it starts with
  * a struct task. NULL: no memory. */

@@ -20,10 +20,19 @@
 
 /* --- retrieval -------------------------------------------------------------------------------- */
 
+static inline bool is_copied(const struct item_view *view)
+{
+	return view->part_length == view->value_length && view->value_length <= VALUE_COPY_MAX_BYTES;
+}
+
+bool dispatch_can_write(struct conn *c, const struct item_view *view)
+{
+	return likely(is_copied(view)) || conn_reserve_large(c, view);
+}
+
 static inline void write_value_inline(struct conn *c, struct output *out, const struct item_view *view)
 {
-	if (likely(view->part_length == view->value_length &&
-		   view->value_length <= VALUE_COPY_MAX_BYTES)) {
+	if (likely(is_copied(view))) {
 		if (view->value_length <= INLINE_COPY_MAX_BYTES) {
 			out->next = compose_bytes(out->next, view->value, view->value_length);
 		} else {
@@ -60,7 +69,8 @@ static inline void dispatch_get(struct conn *c, const struct request *rq)
 	struct worker *w = c->worker;
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
-	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view);
+	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view) &&
+		     dispatch_can_write(c, &view);
 
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
@@ -92,7 +102,8 @@ static void dispatch_gets(struct conn *c, const struct request *rq)
 	struct worker *w = c->worker;
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
-	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view);
+	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view) &&
+		     dispatch_can_write(c, &view);
 
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
@@ -113,7 +124,8 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
 	bool found = store_touch(w->store, rq->key, rq->key_length, rq->hash,
-				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK;
+				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK &&
+		     dispatch_can_write(c, &view);
 
 	COUNT(c, touch_commands);
 	if (unlikely(w->observing != 0))

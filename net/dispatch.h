@@ -27,6 +27,8 @@ void meta_reply_stored(struct conn *c, const struct request *rq, enum store_resu
 void dispatch_storage(struct conn *c, const struct request *rq);
 /* dispatch_write_value: the value and its line end; of a room of OUTBOX_REPLY_MAX_BYTES no more than
  * COMPOSE_META_MAX was used. */
+/* dispatch_can_write: before anything of the reply is written; see conn_reserve_large. */
+bool dispatch_can_write(struct conn *c, const struct item_view *view);
 void dispatch_write_value(struct conn *c, const struct item_view *view);
 void dispatch_count_miss(struct conn *c, const struct item_view *view);
 void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result);

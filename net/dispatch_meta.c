@@ -157,6 +157,8 @@ static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_
 	uint32_t old_expiry = mg->view.expiry;
 	if (META_HAS(rq->meta, 'T') && !meta_get_touch(c, rq, mg))
 		return false;
+	if (META_HAS(rq->meta, 'v') && !dispatch_can_write(c, &mg->view))
+		return false;
 	meta_get_claim(c, rq, mg, old_expiry);
 	return true;
 }
