@@ -110,8 +110,8 @@ struct store {
 	struct store_thread *threads;
 	struct region thread_region;
 	struct epoch epoch;
-	uint64_t pin_limit_bytes;
-	uint64_t pending_limit_bytes;
+	/* What clients can keep from being evicted, pinned and unfinished values, is bounded. */
+	uint64_t captive_limit_bytes;
 	struct budget budget;
 	struct index index;
 	/* under drain_lock */
@@ -188,6 +188,8 @@ unsigned reclaim(struct store_thread *st);
 void reclaim_room(struct store_thread *st);
 /* alloc_chunk: a DETACHED chunk of the class, 0 when there is none to be had; a safe point. */
 uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc);
+/* alloc_spare: the same from what the class has, without taking pages from others; quick to fail. */
+uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
 /* remove_reference: takes this very chunk out of the index, if it is still there. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
 /* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */

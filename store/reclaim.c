@@ -670,3 +670,22 @@ uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc)
 	slab_begin_use(&st->store->slab, sc, reference);
 	return reference;
 }
+
+uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+
+	if (sc->page_count == 0)
+		return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		if (sk->count || stock_from_pages(st, sc)) {
+			uint32_t reference = sk->references[--sk->count];
+
+			slab_begin_use(&st->store->slab, sc, reference);
+			return reference;
+		}
+		if (i == 0 && st->store->options.evict && evict_batch(st, sc))
+			reclaim(st);
+	}
+	return 0;
+}

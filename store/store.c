@@ -130,9 +130,8 @@ enum status store_init(struct store **out, const struct store_options *options)
 	s->options = *options;
 	s->policy = options->policy;
 	s->thread_count = options->thread_count;
-	s->pin_limit_bytes = options->limit_bytes / 2;
 	/* One value of the largest size always fits. */
-	s->pending_limit_bytes = MAX(options->limit_bytes / 2,
+	s->captive_limit_bytes = MAX(options->limit_bytes / 2,
 	                             options->item_limit_bytes + (64ULL << 10));
 	hash_secret_init(&s->secret, options->hash_seed);
 	lock_init(&s->drain_lock);
@@ -385,11 +384,12 @@ bool store_can_pin(const struct store_thread *st, const struct item_view *view)
 bool store_pin(struct store_thread *st, const struct item_view *view)
 {
 	struct store *s = st->store;
-	uint64_t pinned = atomic_load_explicit(&s->pinned_bytes, memory_order_relaxed);
+	uint64_t captive = atomic_load_explicit(&s->pinned_bytes, memory_order_relaxed) +
+	                   atomic_load_explicit(&s->pending_bytes, memory_order_relaxed);
 	/* relaxed: the turn keeps the item until its end, which is later than this */
 	uint32_t pins = atomic_load_explicit(&view->item->pins, memory_order_relaxed);
 
-	if (pins == 0 && pinned + view->value_length > s->pin_limit_bytes)
+	if (pins == 0 && captive + view->value_length > s->captive_limit_bytes)
 		return false;
 	if (atomic_fetch_add_explicit(&view->item->pins, 1, memory_order_relaxed) == 0)
 		atomic_fetch_add_explicit(&s->pinned_bytes, view->value_length, memory_order_relaxed);

@@ -62,10 +62,11 @@ static uint32_t alloc_pending(struct store_thread *st, struct slab_class *sc, ui
 
 	if (!sc->big)
 		return alloc_chunk(st, sc);
-	uint64_t pending = atomic_fetch_add_explicit(&s->pending_bytes, sc->chunk_bytes,
-	                                             memory_order_relaxed);
+	uint64_t captive = atomic_fetch_add_explicit(&s->pending_bytes, sc->chunk_bytes,
+	                                             memory_order_relaxed) +
+	                   atomic_load_explicit(&s->pinned_bytes, memory_order_relaxed);
 
-	if (pending + sc->chunk_bytes <= s->pending_limit_bytes &&
+	if (captive + sc->chunk_bytes <= s->captive_limit_bytes &&
 	    (reference = alloc_chunk(st, sc)) != 0) {
 		*counted_bytes += sc->chunk_bytes;
 		return reference;
@@ -82,6 +83,33 @@ static void settle_pending(struct store_thread *st, struct reservation *rv)
 	rv->pending_bytes = 0;
 }
 
+/* Clients that neither finish nor read can hold a chunk in every page, so that a class without pages
+ * gets none. A small item then lives in a chunk that is too large for it. */
+static uint32_t alloc_larger(struct store_thread *st, const struct item_spec *spec,
+                             struct slab_class **chosen)
+{
+	struct slab *sl = &st->store->slab;
+
+	if ((*chosen)->big)
+		return 0;
+	for (unsigned i = (*chosen)->index + 1u; i <= sl->class_count; i++) {
+		struct slab_class *sc = &sl->classes[i];
+		uint64_t bytes = item_total_bytes(sc->big, spec->client_flags, spec->explicit_cas != 0,
+		                                  spec->key_length, spec->value_length);
+
+		/* A small item's slack is one byte. */
+		if (bytes > sc->chunk_bytes || (!sc->big && sc->chunk_bytes - bytes > UINT8_MAX))
+			continue;
+		uint32_t reference = alloc_spare(st, sc);
+
+		if (reference) {
+			*chosen = sc;
+			return reference;
+		}
+	}
+	return 0;
+}
+
 enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
                           struct reservation *rv)
 {
@@ -94,7 +122,9 @@ enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
 	struct slab_class *sc = class_for_item(&s->slab, spec);
 	uint32_t reference = alloc_pending(st, sc, &pending_bytes);
 
-	if (!reference)
+	if (unlikely(!reference))
+		reference = alloc_larger(st, spec, &sc);
+	if (unlikely(!reference))
 		return STATUS_NO_MEMORY;
 	struct item *it = chunk_item(s, reference);
 	uint32_t total = (uint32_t)item_total_bytes(sc->big, spec->client_flags,
