@@ -63,8 +63,9 @@ EXTRA_DIST += tests/wire/README.md \
 	tests/wire/admin.txt tests/wire/arith.txt tests/wire/auth.txt tests/wire/cas.txt \
 	tests/wire/delete.txt tests/wire/expiry.txt tests/wire/flush.txt tests/wire/get.txt \
 	tests/wire/limits.txt tests/wire/lines.txt tests/wire/meta_get.txt tests/wire/meta_rest.txt \
-	tests/wire/meta_set.txt tests/wire/stats.txt tests/wire/store.txt tests/wire/touch.txt \
-	tests/wire/watch.txt
+	tests/wire/meta_set.txt tests/wire/sizes.txt tests/wire/stats.txt tests/wire/store.txt tests/wire/touch.txt \
+	tests/wire/watch.txt tests/wire/false/bytes.txt tests/wire/false/close.txt \
+	tests/wire/false/end.txt tests/wire/false/late.txt
 
 # tests: files of this directory
 
@@ -77,4 +78,3 @@ EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ket
 	tests/clients/with_php.php tests/clients/with_twemproxy.py tests/clients/with_ketama.py \
 	tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/node/with_memcached.js
-
