@@ -34,9 +34,9 @@ larder_micro_SOURCES = bench/micro.c
 larder_micro_LDADD = libbench.a libstore.a libeviction.a libbase.a -lm
 
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
-dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load
-TESTS += tests/test_replay tests/test_floor tests/test_load
-EXTRA_DIST += bench/make-trace
+dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
+TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
+EXTRA_DIST += bench/make-trace bench/compare bench/README.md
 
 if HAVE_CRITERION
 bench_tests = tests/test_histogram tests/test_reply tests/test_trace tests/test_zipf
