@@ -34,6 +34,26 @@ larder_micro_SOURCES = bench/micro.c
 larder_micro_LDADD = libbench.a libstore.a libeviction.a libbase.a -lm
 
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
-dist_check_SCRIPTS += tests/test_replay tests/test_floor
-TESTS += tests/test_replay tests/test_floor
-EXTRA_DIST += bench/make-trace
+dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
+TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
+EXTRA_DIST += bench/make-trace bench/compare bench/README.md
+
+if HAVE_CRITERION
+bench_tests = tests/test_histogram tests/test_reply tests/test_trace tests/test_zipf
+check_PROGRAMS += $(bench_tests)
+TESTS += $(bench_tests)
+bench_test_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+bench_test_ldadd = libbench.a $(ZSTD_LIBS) $(CRITERION_LIBS) -lm
+tests_test_histogram_SOURCES = tests/test_histogram.c
+tests_test_histogram_CFLAGS = $(bench_test_cflags)
+tests_test_histogram_LDADD = $(bench_test_ldadd)
+tests_test_reply_SOURCES = tests/test_reply.c
+tests_test_reply_CFLAGS = $(bench_test_cflags)
+tests_test_reply_LDADD = $(bench_test_ldadd)
+tests_test_trace_SOURCES = tests/test_trace.c
+tests_test_trace_CFLAGS = $(bench_test_cflags)
+tests_test_trace_LDADD = $(bench_test_ldadd)
+tests_test_zipf_SOURCES = tests/test_zipf.c
+tests_test_zipf_CFLAGS = $(bench_test_cflags)
+tests_test_zipf_LDADD = $(bench_test_ldadd)
+endif

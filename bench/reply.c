@@ -146,6 +146,8 @@ enum reply_kind reply_parse(const char *bytes, size_t length, struct reply *rp)
 		rp->reply_bytes = 5;
 		return REPLY_END;
 	}
+	if (length == 0) /* and bytes may be NULL */
+		return reply_need(rp, 1);
 	newline = memchr(bytes, '\n', MIN(length, REPLY_LINE_BYTES_MAX));
 	if (!newline)
 		return length < REPLY_LINE_BYTES_MAX ? reply_need(rp, length + 1) : REPLY_INVALID;

@@ -3,7 +3,9 @@
  *
  * The command is handed to the shell with "-s SOCKET" behind it, a Unix socket in a directory of
  * its own: memcached and Larder both take it, and no port has to be found. The server ends with
- * spawn_stop(), or with the tool, however that ends.
+ * spawn_stop(), or with the tool, however that ends: a guard process holds one end of a pipe and
+ * ends the server when the other closes. (The kernel's own means, a parent-death signal, is
+ * forgotten when a server drops root.)
  */
 #ifndef LARDER_BENCH_SPAWN_H
 #define LARDER_BENCH_SPAWN_H
@@ -14,7 +16,9 @@
 #define SPAWN_ERROR_BYTES 256
 
 struct spawn {
-	pid_t pid;
+	pid_t pid;       /* of the server */
+	pid_t guard_pid;
+	int guard_fd; /* written before it closes: the server has ended, nothing is to be done */
 	char directory[64];
 	char socket_path[80];
 	char error[SPAWN_ERROR_BYTES];
