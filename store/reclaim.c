@@ -11,9 +11,9 @@
 /* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
  * microseconds; past the spins of lock_backoff each try yields the core. */
 #define WAIT_TRIES 20000u
-#define DRAIN_TRIES 2000u
-#define STEAL_TRIES 16u
-#define ROOM_FAILURES 200u /* nothing to evict: what others are filling may yet be published */
+#define DRAIN_TRIES 300u
+#define STEAL_TRIES 8u
+#define ROOM_FAILURES 4u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_AHEAD 12u   /* ring entries; half as far for what those point to */
 #define EVICT_BATCH STOCK_CHUNKS
 /* Compare ages with other classes every so many eviction batches. */
