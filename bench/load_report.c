@@ -8,6 +8,7 @@
 #include "store/base/base.h"
 
 static const double report_percents[] = {50, 90, 95, 99, 99.9, 99.99};
+static const char *const report_percent_names[] = {"p50", "p90", "p95", "p99", "p99.9", "p99.99"};
 static const char *const class_names[OP_CLASS_COUNT] = {"reads", "writes", "others"};
 
 static double ratio(double part, double whole)
@@ -47,11 +48,10 @@ static void print_latencies(const struct load_report *rp, FILE *out)
 {
 	unsigned used = 0;
 
-	fprintf(out, "latency us       min");
+	fprintf(out, "latency us%10s", "min");
 	for (size_t i = 0; i < ARRAY_LENGTH(report_percents); i++)
-		fprintf(out, "%*sp%g", report_percents[i] > 99 ? (int)(report_percents[i] > 99.95 ? 4 : 5) : 7,
-			"", report_percents[i]);
-	fprintf(out, "       max      mean\n");
+		fprintf(out, "%10s", report_percent_names[i]);
+	fprintf(out, "%10s%10s\n", "max", "mean");
 	for (unsigned i = 0; i < OP_CLASS_COUNT; i++) {
 		print_latency_row(out, class_names[i], &rp->latencies[i]);
 		used += rp->latencies[i].total_count > 0;
@@ -71,7 +71,8 @@ static void print_counts(const struct load_report *rp, FILE *out)
 	fputc('\n', out);
 	for (unsigned i = 0; i < OP_KIND_COUNT; i++) {
 		if (c->kinds[i] > 0 && c->kinds[i] < c->operations)
-			fprintf(out, "  %-8s  %llu\n", op_kind_name(i), (unsigned long long)c->kinds[i]);
+			fprintf(out, "  %-8s  %llu\n", op_kind_name(i),
+				(unsigned long long)c->kinds[i]);
 	}
 	fprintf(out, "hits        %llu, misses %llu (hit ratio %.4f)\n", (unsigned long long)c->hits,
 		(unsigned long long)c->misses,
@@ -98,7 +99,8 @@ static void print_processes(const struct load_report *rp, FILE *out)
 	if (rp->has_server) {
 		double cpu_us = report_cpu_us(rp), user = report_user_share(rp);
 
-		fprintf(out, "server      CPU %.3f us an operation (user %.3f, system %.3f), %.2f cores; "
+		fprintf(out,
+			"server      CPU %.3f us an operation (user %.3f, system %.3f), %.2f cores; "
 			"resident %.1f MiB, peak %.1f MiB\n", cpu_us, cpu_us * user,
 			cpu_us * (1 - user),
 			ratio(rp->server_after.cpu_s - rp->server_before.cpu_s, rp->elapsed_s),
@@ -111,8 +113,9 @@ static void print_processes(const struct load_report *rp, FILE *out)
 		fprintf(out, "note: the load tool was busy all the time; the server may do more "
 			"(--threads)\n");
 	if (rp->counts.unsent > 0)
-		fprintf(out, "note: the rate was not reached: %llu commands were due and not sent, their "
-			"waits are not in the percentiles\n", (unsigned long long)rp->counts.unsent);
+		fprintf(out, "note: the rate was not reached: %llu commands were due and not sent, "
+			"their waits are not in the percentiles\n",
+			(unsigned long long)rp->counts.unsent);
 	if (rp->interrupted)
 		fprintf(out, "note: interrupted\n");
 }
@@ -160,7 +163,7 @@ static void json_latency(FILE *out, const char *name, const struct histogram *h,
 		(unsigned long long)h->total_count,
 		h->total_count ? (double)h->min / 1e3 : 0, histogram_mean(h) / 1e3);
 	for (size_t i = 0; i < ARRAY_LENGTH(report_percents); i++)
-		fprintf(out, ", \"p%g\": %.3f", report_percents[i],
+		fprintf(out, ", \"%s\": %.3f", report_percent_names[i],
 			(double)histogram_percentile(h, report_percents[i]) / 1e3);
 	fprintf(out, ", \"max\": %.3f}%s\n", (double)h->max / 1e3, end);
 }
