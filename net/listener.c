@@ -176,7 +176,7 @@ static bool open_unix(struct listeners *ls, struct failure *f)
 	const char *path = ls->settings->unix_socket;
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(un.sun_path))
-		return fail_usage(f, "-s %.100s...: the path is over %zu bytes", path,
+		return fail_usage(f, "-s %.100s...: the path is too long, over %zu bytes", path,
 		                  sizeof(un.sun_path) - 1);
 	strcpy(un.sun_path, path);
 	if (!clear_unix_path(&un, f))

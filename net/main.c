@@ -33,6 +33,7 @@
 #define UPKEEP_IDLE_MS 100
 #define UPKEEP_BUSY_MS 1
 #define DRAIN_CHECK_MS 50
+#define DRAIN_CHECKS 10 /* how often a graceful end looks for connections that are left */
 #define SIGNAL_COUNT 4
 
 struct program {
@@ -50,6 +51,7 @@ struct program {
 	struct event signal_events[SIGNAL_COUNT];
 	int wake_fd; /* workers write here: a connection closed, or a client asked for the end */
 	bool has_auth;
+	unsigned drain_checks;
 	atomic_int stop_asked; /* 0, or enum stop */
 };
 
@@ -89,7 +91,7 @@ static bool open_auth(struct program *p, struct failure *f)
 	if (!p->settings.auth_file)
 		return true;
 	if (auth_init(&p->auth, process_absolute_path(p->settings.auth_file), error) != STATUS_OK)
-		return fail_environment(f, "-Y: %s", error);
+		return fail_environment(f, "-Y %s: %s", p->settings.auth_file, error);
 	p->has_auth = true;
 	return true;
 }
@@ -145,7 +147,7 @@ static void on_drain(evutil_socket_t fd, short what, void *context)
 {
 	struct program *p = context;
 
-	if (atomic_load(&p->server.curr_connections) == 0)
+	if (atomic_load(&p->server.curr_connections) == 0 || ++p->drain_checks >= DRAIN_CHECKS)
 		event_base_loopbreak(p->base);
 }
 
@@ -292,10 +294,11 @@ static bool start(struct program *p, struct failure *f)
 	    (!listeners_give_socket(&p->listeners, p->identity.uid, p->identity.gid, f) ||
 	     !process_become(&p->identity, f)))
 		return false;
-	if (se->lock_memory && !process_lock_memory())
-		log_line("-k: memory cannot be locked: %s", strerror(errno));
 	if (!open_store(p, f))
 		return false;
+	/* After the address space is reserved: a limit on locked memory would refuse all of it. */
+	if (se->lock_memory && !process_lock_memory())
+		log_line("-k: memory cannot be locked: %s", strerror(errno));
 	event_memory_install(store_budget(p->store));
 	if (!start_server(p, f))
 		return false;

@@ -377,6 +377,18 @@ static void note_inert(struct parse *pa, const char *name)
 		pa->inert[pa->inert_count++] = name;
 }
 
+/* A setting without a meaning here still tells a number from a slip of the pen. */
+static bool fits_kind(const struct setting_row *row, const char *argument)
+{
+	char *end;
+
+	if (row->argument == NULL ||
+	    (strstr(row->argument, "number") == NULL && strcmp(row->argument, "factor") != 0))
+		return true;
+	strtod(argument, &end);
+	return end != argument && *end == '\0';
+}
+
 /* The row is found and its argument known (NULL: none given); now it takes effect. */
 static bool apply(struct parse *pa, const struct setting_row *row, const char *flag,
                   const char *argument)
@@ -388,6 +400,8 @@ static bool apply(struct parse *pa, const struct setting_row *row, const char *f
 		return wrong(se, "%s: %s", flag, row->text);
 	case CLASS_INERT:
 	case CLASS_INERT_EXTENDED:
+		if (argument != NULL && !fits_kind(row, argument))
+			return wrong(se, "%s: '%.40s' is not a %s", flag, argument, row->argument);
 		note_inert(pa, row->name);
 		return true;
 	default:

@@ -86,7 +86,7 @@ struct index {
 	_Atomic bool wants_memory; /* a split failed for want of budget */
 	/* flush sweep; the maintaining thread or a second flush, under resize_lock */
 	uint32_t sweep_next;
-	bool sweep_active;
+	_Atomic bool sweep_active; /* read without the lock by who looks for memory */
 	/* under overflow_lock */
 	_Alignas(CACHE_LINE_BYTES) struct lock overflow_lock;
 	uint32_t overflow_free;

@@ -65,7 +65,7 @@ typedef _Atomic uint64_t counter;
 
 /* X(name): kept per class and thread; items and bytes go below zero in one thread's share */
 #define CLASS_COUNTERS(X)                                                                          \
-	X(items) X(bytes) X(evicted) X(evicted_unfetched) X(evicted_active) X(expired)             \
+	X(items) X(segments) X(bytes) X(evicted) X(evicted_unfetched) X(evicted_active) X(expired)             \
 	X(expired_unfetched) X(flushed) X(out_of_memory) X(get_hits) X(cmd_set) X(delete_hits)     \
 	X(incr_hits) X(decr_hits) X(cas_hits) X(cas_badval) X(touch_hits)
 

@@ -13,7 +13,7 @@
 #define WAIT_TRIES 20000u
 #define DRAIN_TRIES 300u
 #define STEAL_TRIES 8u
-#define ROOM_FAILURES 4u     /* nothing to evict: what others are filling may yet be published */
+#define ROOM_FAILURES 24u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_AHEAD 12u   /* ring entries; half as far for what those point to */
 #define EVICT_BATCH STOCK_CHUNKS
 /* Compare ages with other classes every so many eviction batches. */
@@ -134,6 +134,7 @@ static void put_segments(struct store_thread *st, uint32_t reference)
 	while (reference) {
 		uint32_t next = ((struct segment *)slab_chunk(&st->store->slab, reference))->next;
 
+		COUNT(st, slab_class_of(&st->store->slab, reference)->index, segments, -1);
 		put_one(st, reference);
 		reference = next;
 	}
@@ -612,13 +613,54 @@ static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 	return find_donor(st->store, sc, &donor) && donor.age > 2 * (uint64_t)own_age + 2;
 }
 
+/* What was flushed need not wait for the background sweep when memory is wanted now. */
+static bool sweep_flushed(struct store_thread *st)
+{
+	struct index *ix = &st->store->index;
+
+	if (likely(!atomic_load_explicit(&ix->sweep_active, memory_order_relaxed)))
+		return false;
+	reclaim_room(st);
+	index_flush_sweep(ix, UINT32_MAX, LIMBO_MARGIN / 2, st);
+	return true;
+}
+
+/* Closes a page that holds nothing, of whatever class. */
+static bool release_empty_page(struct store_thread *st)
+{
+	struct slab *sl = &st->store->slab;
+
+	for (unsigned i = 1; i <= sl->class_count; i++) {
+		struct slab_class *sc = &sl->classes[i];
+		uint32_t number;
+		bool closed = false;
+
+		if (sc->page_count == 0)
+			continue;
+		lock_acquire(&sc->lock);
+		for (number = sc->partial_head; number; number = sl->pages[number].older)
+			if (sl->pages[number].used_count == 0)
+				break;
+		if (number)
+			closed = slab_drain(sl, sc, number);
+		lock_release(&sc->lock);
+		if (closed)
+			return true;
+	}
+	return false;
+}
+
 /* One attempt to free memory that this class can use. */
 static bool make_room(struct store_thread *st, struct slab_class *sc)
 {
 	struct store *s = st->store;
 
-	if (!s->options.evict)
-		return false;
+	if (sweep_flushed(st))
+		return true;
+	if (!s->options.evict) {
+		return_stocks(st, true);
+		return release_empty_page(st) || st->limbo.count != 0;
+	}
 	if (other_class_is_idle(st, sc) && release_page(st, sc)) {
 		atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
 		return true;
@@ -650,7 +692,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 				continue;
 		}
 		if (!make_room(st, sc)) {
-			if (!st->store->options.evict || ++failures > ROOM_FAILURES)
+			if (++failures > ROOM_FAILURES)
 				break;
 			lock_backoff(&spins);
 		}

@@ -83,8 +83,9 @@ bool store_class_info(struct store *s, unsigned class_number, struct store_class
 
 	info->total_pages = sc->page_count;
 	info->total_chunks = (uint64_t)sc->page_count * sc->chunks_per_page;
-	info->used_chunks = sc->used_chunks;
-	info->free_chunks = info->total_chunks - sc->used_chunks;
+	/* Not the pages' count: what lies in threads' stocks is free to be used. */
+	info->used_chunks = MIN(cc.items + cc.segments, info->total_chunks);
+	info->free_chunks = info->total_chunks - info->used_chunks;
 	if (oldest)
 		info->age_seconds = age_seconds(
 			atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));

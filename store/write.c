@@ -13,6 +13,7 @@
 /* Times an append or an increment starts over because another writer came first. Somebody made
  * progress each time. */
 #define RETRIES 1000u
+#define RELEASE_FAILURES 24u
 
 /* ---- reserving ---- */
 
@@ -173,6 +174,7 @@ static bool extend(struct store_thread *st, struct reservation *rv)
 	sg->next = 0;
 	sg->head = rv->head;
 	item_set_kind((struct item *)sg, CHUNK_SEGMENT);
+	COUNT(st, sc->index, segments, 1);
 	if (rv->current == rv->head)
 		chunk_item(st->store, rv->head)->next = reference;
 	else
@@ -231,17 +233,32 @@ void store_abort(struct store_thread *st, struct reservation *rv)
 
 /* ---- publishing ---- */
 
+/* A page fewer; false when none could be had so many times that none will. */
+static bool release_some(struct store_thread *st, unsigned *failures)
+{
+	unsigned spins = LOCK_SPINS;
+
+	if (!st->store->options.evict)
+		return false;
+	if (release_page(st, NULL))
+		return true;
+	lock_backoff(&spins);
+	return ++*failures < RELEASE_FAILURES;
+}
+
 /* The expiry's place may need memory; having it beforehand keeps publishing free of failures. */
 static bool prepare_expiry(struct store_thread *st, uint32_t reference, uint32_t expiry)
 {
 	struct slab *sl = &st->store->slab;
 	struct slab_class *sc = slab_class_of(sl, reference);
 
+	unsigned failures = 0;
+
 	/* Many pages may have to go when the limit was just lowered. */
 	for (unsigned i = 0; i < RETRIES; i++) {
 		if (likely(slab_set_expiry(sl, sc, reference, expiry)))
 			return true;
-		if (!st->store->options.evict || !release_page(st, NULL))
+		if (!release_some(st, &failures))
 			break;
 	}
 	return false;
@@ -329,8 +346,10 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 	if (args->mode == STORE_ADD && alive)
 		return STORE_NOT_STORED;
 	if (!alive) {
-		if (args->mode == STORE_REPLACE)
+		if (args->mode == STORE_REPLACE && !args->has_compare)
 			return STORE_NOT_STORED;
+		if (args->mode == STORE_ADD)
+			return STORE_OK;
 		return args->has_compare ? STORE_NOT_FOUND : STORE_OK;
 	}
 	if (!args->has_compare)
@@ -342,7 +361,10 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 		return STORE_OK;
 	}
 	if (args->stale_on_older && is_older(s, old, args->compare_cas)) {
-		atomic_fetch_or_explicit(&new_item->word, (uint32_t)ITEM_STALE << WORD_MARKS_SHIFT,
+		/* Who was told to recache the item still is. */
+		uint32_t marks = ITEM_STALE | (word_marks(item_word(chunk_item(s, old))) & ITEM_WON);
+
+		atomic_fetch_or_explicit(&new_item->word, marks << WORD_MARKS_SHIFT,
 		                         memory_order_relaxed);
 		return STORE_OK;
 	}
@@ -720,10 +742,31 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 
 /* ---- touching ---- */
 
+/* A touch is an access, too. */
+static void touched(struct store_thread *st, uint32_t reference, struct item_view *view)
+{
+	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
+	_Atomic uint8_t *state = slab_state(sc, reference);
+	uint8_t before = atomic_load_explicit(state, memory_order_relaxed);
+
+	COUNT(st, sc->index, touch_hits, 1);
+	if (view) {
+		view_fill(st->store, reference, view);
+		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+		view->fetched = (before & STATE_FETCHED) != 0;
+	}
+	atomic_store_explicit(state, before | STATE_FETCHED, memory_order_relaxed);
+	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
+	if (st->store->policy->hit)
+		ring_push(st, reference | RING_HIT);
+}
+
 enum store_result store_touch(struct store_thread *st, const char *key, size_t key_length,
                               uint64_t hash, uint32_t expiry, struct item_view *view)
 {
 	struct store *s = st->store;
+
+	unsigned failures = 0;
 
 	for (unsigned i = 0; i < RETRIES; i++) {
 		struct bucket *b = index_lock(&s->index, hash, st);
@@ -740,19 +783,10 @@ enum store_result store_touch(struct store_thread *st, const char *key, size_t k
 		if (!present)
 			return STORE_NOT_FOUND;
 		if (done) {
-			COUNT(st, slab_class_of(&s->slab, found)->index, touch_hits, 1);
-			if (!view)
-				return STORE_OK;
-			view_fill(s, found, view);
-			view->age = atomic_load_explicit(
-				slab_age(slab_class_of(&s->slab, found), found), memory_order_relaxed);
-			view->fetched = (atomic_load_explicit(
-						 slab_state(slab_class_of(&s->slab, found), found),
-						 memory_order_relaxed) &
-			                 STATE_FETCHED) != 0;
+			touched(st, found, view);
 			return STORE_OK;
 		}
-		if (!s->options.evict || !release_page(st, NULL))
+		if (!release_some(st, &failures))
 			break;
 	}
 	return STORE_NO_MEMORY;
