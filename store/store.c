@@ -412,6 +412,22 @@ void store_unpin(struct store_thread *st, uint32_t reference)
 
 /* ---- walking ---- */
 
+/* What was flushed and not yet swept is still in its chunk, but in no reader's index. */
+static bool was_flushed(const struct store *s, const struct item_view *view)
+{
+	uint32_t candidates[INDEX_CANDIDATES_MAX];
+
+	if (!atomic_load_explicit(&((struct store *)s)->index.sweep_active, memory_order_relaxed))
+		return false;
+	unsigned n = index_candidates(&s->index, hash_key(&s->secret, view->key, view->key_length),
+	                              candidates);
+
+	while (n > 0)
+		if (candidates[--n] == view->reference)
+			return false;
+	return true;
+}
+
 static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *left,
                       void (*visit)(void *, const struct item_view *), void *context)
 {
@@ -434,7 +450,8 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		if (page_class_index(pg) != sc->index)
 			return true;
 		view_fill(s, reference, &view);
-		if (page_class_index(pg) != sc->index || is_expired(view.expiry, st->now))
+		if (page_class_index(pg) != sc->index || is_expired(view.expiry, st->now) ||
+		    was_flushed(s, &view))
 			continue;
 		view.age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
 		view.fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &

@@ -270,7 +270,6 @@ static void count_stored(struct store_thread *st, uint32_t reference)
 	counter *total = &st->total_items;
 
 	COUNT(st, sc->index, items, 1);
-	COUNT(st, sc->index, cmd_set, 1);
 	COUNT(st, sc->index, bytes, item_stored_bytes(sc, chunk_item(st->store, reference)));
 	atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + 1,
 	                      memory_order_relaxed);
@@ -588,8 +587,6 @@ static enum store_result commit_joined(struct store_thread *st, struct reservati
 		args->cas = add.cas;
 		return result;
 	}
-	if (result == STORE_NOT_STORED && args->has_compare)
-		result = STORE_NOT_FOUND;
 	discard(st, rv->head);
 	rv->head = 0;
 	return result;
@@ -601,6 +598,7 @@ enum store_result store_commit(struct store_thread *st, struct reservation *rv,
 	assert(rv->head != 0);
 	assert(rv->remaining == 0);
 	settle_pending(st, rv);
+	COUNT(st, slab_class_of(&st->store->slab, rv->head)->index, cmd_set, 1);
 	args->cas = 0;
 	reclaim_room(st);
 	if (args->mode == STORE_APPEND || args->mode == STORE_PREPEND)

@@ -19,6 +19,7 @@
 	X(END, "END")                                                                              \
 	X(ERROR, "ERROR")                                                                          \
 	X(BAD_FORMAT, "CLIENT_ERROR bad command line format")                                      \
+	X(DELETE_USAGE, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]")    \
 	X(LINE_TOO_LONG, "CLIENT_ERROR line too long")                                             \
 	X(TOO_LARGE, "SERVER_ERROR object too large for cache")                                    \
 	X(NO_MEMORY, "SERVER_ERROR out of memory storing object")                                  \

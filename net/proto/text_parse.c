@@ -134,12 +134,20 @@ static void parse_touch(struct parse_context *c)
 		request_fail(c->rq, REPLY_BAD_EXPTIME);
 }
 
+/* Old clients send a delay after the key; only 0 was ever allowed to stay. "delete noreply" deletes the
+ * key of that name and says so. */
 static void parse_delete(struct parse_context *c)
 {
-	/* "delete noreply" deletes the key of that name and says so. */
-	c->rq->noreply = c->line.count > 2 && line_is_noreply(&c->line);
-	if (!take_key(c->rq, c->line.tokens[1]))
+	const struct line *ln = &c->line;
+	bool noreply = ln->count > 2 && line_is_noreply(ln);
+	unsigned extra = ln->count - 2u - noreply;
+	bool is_zero = extra == 1 && ln->tokens[2].length == 1 && ln->tokens[2].data[0] == '0';
+
+	c->rq->noreply = noreply;
+	if (!take_key(c->rq, ln->tokens[1]))
 		request_fail(c->rq, REPLY_BAD_FORMAT);
+	else if (extra > 0 && !is_zero)
+		request_fail(c->rq, REPLY_DELETE_USAGE);
 }
 
 /* What follows the command's name goes to whoever serves it, uncut. */
