@@ -210,9 +210,22 @@ static struct event_base *make_base(void)
 	return base;
 }
 
+static const int signals[SIGNAL_COUNT] = { SIGINT, SIGTERM, SIGUSR1, SIGHUP };
+
+/* Held back until the loop can take them: the sockets listen before that, and whoever waited for
+ * them may send a signal at once. Workers start while they are held, so they are the main thread's. */
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < SIGNAL_COUNT; i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static bool add_events(struct program *p, struct failure *f)
 {
-	static const int signals[SIGNAL_COUNT] = { SIGINT, SIGTERM, SIGUSR1, SIGHUP };
 	struct timeval now = { 0 };
 
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
@@ -304,6 +317,7 @@ static bool start(struct program *p, struct failure *f)
 		return false;
 	if (ports && !listeners_write_ports(&p->listeners, ports, f))
 		return false;
+	hold_signals(false);
 	charge_program(p);
 	announce(p);
 	if (se->daemonise)
@@ -356,6 +370,7 @@ int main(int argc, char **argv)
 	}
 	if (print_information(&p->settings))
 		return 0;
+	hold_signals(true);
 	pid_file = p->settings.pid_file ? process_absolute_path(p->settings.pid_file) : NULL;
 	if (!start(p, &f)) {
 		listeners_close(&p->listeners);

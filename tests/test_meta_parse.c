@@ -60,7 +60,7 @@ Test(meta_parse, flags_and_their_tokens_are_read)
 	EXPECT("mg k v\r\n", "mg k v\n");
 	EXPECT("mg k  s  t   v \r\n", "mg k s t v order=st\n");
 	EXPECT("mg k t f h l c s k q u O1\r\n", "mg k O1 c f h k l q s t u order=tfhlcskO\n");
-	EXPECT("mg k N30 T-1 R0 E5\r\n", "mg k E5 N30 R0 T-1 order=NT\n");
+	EXPECT("mg k N30 T-1 R0 E5\r\n", "mg k E5 N30 R0 T-1 order=NTR\n");
 	EXPECT("md k I T5 C18446744073709551615 x q\r\n",
 	       "md k C18446744073709551615 I T5 q x order=T\n");
 	EXPECT("ma k D5 J7 N0 MD v\r\n", "ma k D5 J7 MD N0 v order=N\n");
@@ -151,7 +151,7 @@ Test(meta_parse, of_several_mistakes_memcacheds_is_named)
 Test(meta_parse, twenty_tokens_are_taken_and_one_more_is_not)
 {
 	EXPECT("mg k c f h k l O q s t u v T1 N1 R1 P L F1 C1\r\n",
-	       "mg k C1 F1 L N1 O P R1 T1 c f h k l q s t u v order=cfhklOstTN\n");
+	       "mg k C1 F1 L N1 O P R1 T1 c f h k l q s t u v order=cfhklOstTNR\n");
 	EXPECT("mg k c f h k l O q s t u v T1 N1 R1 P L F1 C1 D1\r\n", TOO_LONG "\n");
 	EXPECT("mg k z z z z z z z z z z z z z z z z z z z\r\n", TOO_LONG "\n");
 	EXPECT("ms k 1 c f h k l O q s t u v T1 N1 R1 P L F1 C1\r\nx\r\nmn\r\n",
