@@ -14,9 +14,9 @@
 #include "net/watch.h"
 
 /* While the pool is pressed, input is looked at in small pieces and left in the socket until it was
- * used, and requests are answered one by one, so that little is left over when a client blocks. */
+ * used, and few replies are composed at once, so that little is left over when a client blocks. */
 #define PRESSED_RECEIVE_BYTES 2048u
-#define PRESSED_BATCH_REQUESTS 1u
+#define PRESSED_BATCH_REQUESTS 4u
 /* Direct receives of a large value in one turn; at 64 KB and more each, some hundred microseconds. */
 #define FILL_RECEIVES_PER_TURN 4u
 #define TASK_STEPS_PER_TURN 32u
@@ -87,21 +87,22 @@ void conn_printf(struct conn *c, const char *format, ...)
 	out->next += MIN(length, (int)OUTBOX_REPLY_MAX_BYTES - 1);
 }
 
-bool conn_reserve_large(struct conn *c, const struct item_view *view)
+void conn_write_value(struct conn *c, const struct item_view *view)
 {
 	struct worker *w = c->worker;
+	struct output *out = &w->outbox.out;
+	struct value_cursor cursor;
 
-	if (w->outbox.value_count == OUTBOX_VALUES_MAX)
-		conn_flush(c);
-	return store_pin(w->store, view);
-}
-
-void conn_write_large(struct conn *c, const struct item_view *view)
-{
-	struct worker *w = c->worker;
-
-	outbox_add_value(&w->outbox, w->store, view);
-	counter_add(&w->counters.pinned_sends, 1);
+	if (view->value_length > VALUE_COPY_MAX_BYTES) {
+		outbox_add_value(&w->outbox, w->store, view);
+	} else {
+		store_value_first(view, w->store, &cursor);
+		do {
+			memcpy(out->next, cursor.part, cursor.part_length);
+			out->next += cursor.part_length;
+		} while (cursor.next_reference != 0 && store_value_next(w->store, &cursor));
+	}
+	out->next = compose_line_end(out->next);
 }
 
 /* --- tasks ------------------------------------------------------------------------------------ */
@@ -185,8 +186,12 @@ static void input_store(struct conn *c, struct input *in)
 	/* These bytes were counted when they were seen. */
 	while (discard > 0) {
 		ssize_t n = recv(conn_fd(c), w->scratch, discard, 0);
-		if (n <= 0)
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			conn_break(c, "error");
 			break;
+		}
 		discard -= (uint32_t)n;
 	}
 }
@@ -248,16 +253,22 @@ static unsigned conn_parse_batch(struct conn *c, struct input *in, unsigned limi
 	struct request_batch *batch = &w->batch;
 	unsigned count = 0;
 
+	w->batch_rewinds = true;
+	w->batch_parser = c->parser;
 	while (count < limit) {
 		struct request *rq = &batch->requests[count];
 		size_t consumed;
 		enum parse_result result = text_parse(&c->parser, input_at(c, in), in->end - in->begin,
 						      rq, &batch->meta[count], &consumed);
-		in->begin += (uint32_t)consumed;
-		if (unlikely(result != PARSE_REQUEST)) {
-			c->closing |= result == PARSE_CLOSE;
+		if (unlikely(result == PARSE_CLOSE)) {
+			/* Said again when those before it are answered. */
+			c->closing = count == 0;
 			break;
 		}
+		w->batch_starts[count] = in->begin;
+		in->begin += (uint32_t)consumed;
+		if (unlikely(result != PARSE_REQUEST))
+			break;
 		count++;
 		if (likely(verb_has_key((enum verb)rq->verb))) {
 			rq->hash = store_hash(w->store, rq->key, rq->key_length);
@@ -265,12 +276,45 @@ static unsigned conn_parse_batch(struct conn *c, struct input *in, unsigned limi
 			/* Its value comes next, and no request. */
 			if (verb_has_value((enum verb)rq->verb) && !rq->value_complete)
 				break;
-		} else if (rq->verb >= VERB_QUIT) {
+		} else if (rq->verb >= VERB_QUIT || rq->verb == VERB_ERROR) {
+			/* What was wrong may have been changed while it was parsed. */
+			w->batch_rewinds = rq->verb != VERB_ERROR;
 			break;
 		}
 	}
 	batch->count = count;
 	return count;
+}
+
+/* A base64 key was decoded where it stood; that is undone. */
+static void restore_key(const struct request *rq)
+{
+	char text[BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX)];
+
+	if (rq->meta == NULL || !META_HAS(rq->meta, 'b'))
+		return;
+	char *end = base64_encode(text, rq->key, rq->key_length);
+	memcpy((char *)(uintptr_t)rq->key, text, (size_t)(end - text));
+}
+
+/* The batch's requests from `first` on were not answered: they go back to the input. Where the batch
+ * began, the parser may have been anywhere; after that it was between two lines, or two keys of one. */
+static void conn_rewind(struct conn *c, struct input *in, unsigned first)
+{
+	const struct request_batch *batch = &c->worker->batch;
+	const struct request *rq = &batch->requests[first];
+
+	in->begin = c->worker->batch_starts[first];
+	text_parser_init(&c->parser);
+	if (first == 0) {
+		c->parser = c->worker->batch_parser;
+	} else if (rq->verb >= VERB_GET && rq->verb <= VERB_GATS && !rq->first_key) {
+		c->parser.mode = TEXT_MODE_KEYS;
+		c->parser.verb = rq->verb;
+		c->parser.exptime = rq->exptime;
+	}
+	for (unsigned i = first; i < batch->count; i++)
+		restore_key(&batch->requests[i]);
 }
 
 static void conn_prefetch_items(struct worker *w)
@@ -286,16 +330,15 @@ static void conn_prefetch_items(struct worker *w)
 static unsigned conn_run_batch(struct conn *c, struct input *in, unsigned limit)
 {
 	struct worker *w = c->worker;
-	bool pressed = unlikely(buffer_pool_pressed(&w->server->buffers));
-	unsigned count = conn_parse_batch(c, in, pressed ? PRESSED_BATCH_REQUESTS : limit);
+	unsigned count = conn_parse_batch(c, in, limit);
 
 	if (count == 0)
 		return 0;
 	if (count > 1)
 		conn_prefetch_items(w);
-	dispatch_batch(c, &w->batch);
-	if (pressed && outbox_length(&w->outbox) > OUTBOX_PRESSED_BYTES)
-		conn_flush(c);
+	unsigned done = dispatch_batch(c, &w->batch, w->batch_rewinds);
+	if (unlikely(done < count))
+		conn_rewind(c, in, done);
 	return count;
 }
 
@@ -309,7 +352,13 @@ static void conn_process(struct conn *c, struct input *in)
 {
 	struct worker *w = c->worker;
 	unsigned left = w->requests_per_turn;
+	unsigned batch_max = BATCH_REQUESTS;
 
+	outbox_limit(&w->outbox, OUTBOX_BYTES);
+	if (unlikely(buffer_pool_pressed(&w->server->buffers))) {
+		batch_max = PRESSED_BATCH_REQUESTS;
+		outbox_limit(&w->outbox, OUTBOX_PRESSED_BYTES);
+	}
 	while (conn_can_go_on(c)) {
 		if (unlikely(c->watcher != NULL)) {
 			/* It only listens; what it says is read so that its end is noticed. */
@@ -340,7 +389,7 @@ static void conn_process(struct conn *c, struct input *in)
 			counter_add(&w->counters.conn_yields, 1);
 			return;
 		}
-		unsigned count = conn_run_batch(c, in, MIN(left, BATCH_REQUESTS));
+		unsigned count = conn_run_batch(c, in, MIN(left, batch_max));
 		if (count == 0)
 			return;
 		left -= MIN(count, left);
@@ -354,16 +403,18 @@ static void conn_process(struct conn *c, struct input *in)
 
 static void conn_on_event(evutil_socket_t fd, short what, void *arg);
 
-static void conn_arm(struct conn *c, short what, bool blocked)
+/* The other event from now on: room in the socket, or input. */
+static void conn_set_blocked(struct conn *c, bool blocked)
 {
 	struct worker *w = c->worker;
+	uint8_t state = blocked ? CONN_BLOCKED : c->fill != NULL ? CONN_FILLING : CONN_READING;
 
-	event_del(&c->event);
-	event_assign(&c->event, w->base, conn_fd(c), what | EV_PERSIST, conn_on_event, c);
-	event_add(&c->event, NULL);
 	c->blocked = blocked;
 	w->blocked_count += blocked ? 1u : -1u;
-	uint8_t state = blocked ? CONN_BLOCKED : c->fill != NULL ? CONN_FILLING : CONN_READING;
+	event_del(&c->event);
+	event_assign(&c->event, w->base, conn_fd(c), (blocked ? EV_WRITE : EV_READ) | EV_PERSIST,
+		     conn_on_event, c);
+	event_add(&c->event, NULL);
 	atomic_store_explicit(&c->state, state, memory_order_relaxed);
 }
 
@@ -401,7 +452,7 @@ static void conn_end_turn(struct conn *c, struct input *in)
 		return;
 	}
 	if (unlikely(parked_any(&c->parked) != c->blocked))
-		conn_arm(c, c->blocked ? EV_READ : EV_WRITE, !c->blocked);
+		conn_set_blocked(c, !c->blocked);
 	if (unlikely(in->yielded && !c->blocked))
 		conn_queue_ready(c);
 }
@@ -540,8 +591,7 @@ void conn_close(struct conn *c)
 	atomic_store_explicit(&c->state, CONN_NONE, memory_order_relaxed);
 	if (c->ready)
 		worker_remove_ready(w, c);
-	if (c->blocked)
-		w->blocked_count--;
+	w->blocked_count -= c->blocked;
 	if (c->watcher != NULL)
 		watch_end(c);
 	store_enter(w->store, w->now);

@@ -97,12 +97,18 @@ void conn_flush(struct conn *c);
 void conn_write(struct conn *c, const char *data, size_t length);
 /* conn_printf: up to OUTBOX_REPLY_MAX_BYTES. */
 void conn_printf(struct conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A value that is too large for conn_room goes out by reference. conn_reserve_large, before anything
- * of its reply is written, pins it; false when the store's share of pinned memory is used up, by
- * clients that ask and do not read. The caller then answers a miss: a cache may always forget, but it
- * may not grow. conn_write_large queues the pinned value. */
-bool conn_reserve_large(struct conn *c, const struct item_view *view);
-void conn_write_large(struct conn *c, const struct item_view *view);
+/* conn_hold_value: before anything of the reply to a value that was found is composed: a large one is
+ * pinned, so that it can go out by reference. False when the store's share of pinned memory is used up,
+ * by clients that ask and do not read. That is answered as a miss: a cache may always forget, but it may
+ * not grow. */
+static inline bool conn_hold_value(struct conn *c, const struct item_view *view)
+{
+	return likely(view->value_length <= VALUE_COPY_MAX_BYTES) || store_pin(c->worker->store, view);
+}
+
+/* conn_write_value: the value, held before, and its line end. With what the reply composed before it,
+ * it must fit in a room of OUTBOX_REPLY_MAX_BYTES; a value that goes out by reference needs none. */
+void conn_write_value(struct conn *c, const struct item_view *view);
 /* conn_start_task: a task of `bytes`, cleared, that begins when the batch is through; it starts with
  * a struct task. NULL: no memory. */
 void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));

@@ -20,35 +20,20 @@
 
 /* --- retrieval -------------------------------------------------------------------------------- */
 
-static inline bool is_copied(const struct item_view *view)
+static inline void write_value(struct conn *c, struct output *out, const struct item_view *view)
 {
-	return view->part_length == view->value_length && view->value_length <= VALUE_COPY_MAX_BYTES;
-}
-
-bool dispatch_can_write(struct conn *c, const struct item_view *view)
-{
-	return likely(is_copied(view)) || conn_reserve_large(c, view);
-}
-
-static inline void write_value_inline(struct conn *c, struct output *out, const struct item_view *view)
-{
-	if (likely(is_copied(view))) {
+	if (likely(view->part_length == view->value_length &&
+		   view->value_length <= VALUE_COPY_MAX_BYTES)) {
 		if (view->value_length <= INLINE_COPY_MAX_BYTES) {
 			out->next = compose_bytes(out->next, view->value, view->value_length);
 		} else {
 			memcpy(out->next, view->value, view->value_length);
 			out->next += view->value_length;
 		}
+		out->next = compose_line_end(out->next);
 	} else {
-		conn_write_large(c, view);
-		conn_room(c, 2);
+		conn_write_value(c, view);
 	}
-	out->next = compose_line_end(out->next);
-}
-
-void dispatch_write_value(struct conn *c, const struct item_view *view)
-{
-	write_value_inline(c, &c->worker->outbox.out, view);
 }
 
 static inline void end_keys(struct conn *c, const struct request *rq)
@@ -70,7 +55,7 @@ static inline void dispatch_get(struct conn *c, const struct request *rq)
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
 	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view) &&
-		     dispatch_can_write(c, &view);
+		     conn_hold_value(c, &view);
 
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
@@ -78,7 +63,7 @@ static inline void dispatch_get(struct conn *c, const struct request *rq)
 	if (likely(found)) {
 		COUNT(c, get_hits);
 		compose_value_header(out, rq->key, rq->key_length, view.client_flags, view.value_length);
-		write_value_inline(c, out, &view);
+		write_value(c, out, &view);
 	} else {
 		dispatch_count_miss(c, &view);
 	}
@@ -94,7 +79,7 @@ static void write_value_cas(struct conn *c, struct output *out, const struct req
 		cas = store_view_cas(c->worker->store, view);
 	compose_value_header_cas(out, rq->key, rq->key_length, view->client_flags, view->value_length,
 				 cas);
-	write_value_inline(c, out, view);
+	write_value(c, out, view);
 }
 
 static void dispatch_gets(struct conn *c, const struct request *rq)
@@ -103,7 +88,7 @@ static void dispatch_gets(struct conn *c, const struct request *rq)
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
 	bool found = store_get(w->store, rq->key, rq->key_length, rq->hash, &view) &&
-		     dispatch_can_write(c, &view);
+		     conn_hold_value(c, &view);
 
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
@@ -125,7 +110,7 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 	struct item_view view;
 	bool found = store_touch(w->store, rq->key, rq->key_length, rq->hash,
 				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK &&
-		     dispatch_can_write(c, &view);
+		     conn_hold_value(c, &view);
 
 	COUNT(c, touch_commands);
 	if (unlikely(w->observing != 0))
@@ -139,7 +124,7 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 		} else {
 			compose_value_header(out, rq->key, rq->key_length, view.client_flags,
 					     view.value_length);
-			write_value_inline(c, out, &view);
+			write_value(c, out, &view);
 		}
 	}
 	end_keys(c, rq);
@@ -537,18 +522,36 @@ static void dispatch_other(struct conn *c, const struct request *rq)
 	}
 }
 
-void dispatch_batch(struct conn *c, struct request_batch *batch)
+/* Replies of any size: they are not composed while the client does not take those before them. */
+static inline bool is_retrieval(const struct request *rq)
 {
-	c->worker->observing = observe_wanted(c->worker->server);
+	return (rq->verb >= VERB_GET && rq->verb <= VERB_GATS) || rq->verb == VERB_META_GET;
+}
+
+static inline void dispatch_one(struct conn *c, const struct request *rq)
+{
+	if (likely(rq->verb == VERB_GET))
+		dispatch_get(c, rq);
+	else if (rq->verb == VERB_META_GET)
+		dispatch_meta(c, rq);
+	else if (verb_has_value((enum verb)rq->verb))
+		dispatch_storage(c, rq);
+	else
+		dispatch_other(c, rq);
+}
+
+unsigned dispatch_batch(struct conn *c, struct request_batch *batch, bool may_stop)
+{
+	struct worker *w = c->worker;
+
+	w->observing = observe_wanted(w->server);
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct request *rq = &batch->requests[i];
-		if (likely(rq->verb == VERB_GET))
-			dispatch_get(c, rq);
-		else if (rq->verb == VERB_META_GET)
-			dispatch_meta(c, rq);
-		else if (verb_has_value((enum verb)rq->verb))
-			dispatch_storage(c, rq);
-		else
-			dispatch_other(c, rq);
+		if (unlikely(outbox_values_full(&w->outbox)))
+			conn_flush(c);
+		if (unlikely(parked_any(&c->parked)) && may_stop && is_retrieval(rq))
+			return i;
+		dispatch_one(c, rq);
 	}
+	return batch->count;
 }

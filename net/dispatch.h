@@ -11,7 +11,9 @@
 
 #include "net/conn.h"
 
-void dispatch_batch(struct conn *c, struct request_batch *batch);
+/* dispatch_batch: carries out the requests and returns how many. If it may it stops early, at a
+ * retrieval when the client does not take what it is sent. */
+unsigned dispatch_batch(struct conn *c, struct request_batch *batch, bool may_stop);
 
 /* dispatch_filled: the value of a storage command has come in; ends the reservation. */
 void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end);
@@ -25,11 +27,6 @@ void dispatch_meta(struct conn *c, const struct request *rq);
 void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas);
 /* dispatch_storage: set, add, ..., cas, ms. */
 void dispatch_storage(struct conn *c, const struct request *rq);
-/* dispatch_write_value: the value and its line end; of a room of OUTBOX_REPLY_MAX_BYTES no more than
- * COMPOSE_META_MAX was used. */
-/* dispatch_can_write: before anything of the reply is written; see conn_reserve_large. */
-bool dispatch_can_write(struct conn *c, const struct item_view *view);
-void dispatch_write_value(struct conn *c, const struct item_view *view);
 void dispatch_count_miss(struct conn *c, const struct item_view *view);
 void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result);
 static inline uint32_t dispatch_expiry(const struct conn *c, int64_t exptime)

@@ -120,8 +120,11 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 		return false;
 	/* Gone already if it was made to be over: then it is described as it was made. */
 	mg->view = (struct item_view){.value = "", .expiry = spec.expiry, .marks = spec.marks};
-	if (store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view))
+	if (store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view)) {
+		if (META_HAS(rq->meta, 'v') && !conn_hold_value(c, &mg->view))
+			return false;
 		meta_get_describe(c, rq, mg);
+	}
 	if (result == STORE_OK) {
 		mg->values.cas = args.cas;
 		mg->values.created = true;
@@ -157,7 +160,7 @@ static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_
 	uint32_t old_expiry = mg->view.expiry;
 	if (META_HAS(rq->meta, 'T') && !meta_get_touch(c, rq, mg))
 		return false;
-	if (META_HAS(rq->meta, 'v') && !dispatch_can_write(c, &mg->view))
+	if (META_HAS(rq->meta, 'v') && !conn_hold_value(c, &mg->view))
 		return false;
 	meta_get_claim(c, rq, mg, old_expiry);
 	return true;
@@ -182,7 +185,7 @@ static void meta_get_count(struct conn *c, const struct request *rq, bool found,
 static void meta_get_reply_value(struct conn *c, const struct request *rq, const struct meta_get *mg)
 {
 	reply_meta(c, rq, META_STATUS_VA, META_RETURNS_GET, &mg->values);
-	dispatch_write_value(c, &mg->view);
+	conn_write_value(c, &mg->view);
 }
 
 static void dispatch_meta_get(struct conn *c, const struct request *rq)

@@ -6,12 +6,11 @@
 #include "net/settings.h"
 #include "store/item.h"
 
-/* Items of one step; their longest lines fit in an empty outbox. A line is composed while the walk
- * holds a view of its item, so nothing may be sent or parked then. */
+/* Items of one step, if their longest lines fit in the outbox. A line is composed while the walk holds
+ * a view of its item, so nothing may be sent or parked then. */
 #define ITEMS_PER_STEP 48u
 #define LINE_BYTES_MAX COMPOSE_METADUMP_MAX
-_Static_assert(ITEMS_PER_STEP * LINE_BYTES_MAX <= OUTBOX_BYTES, "a step fits in the outbox");
-/* Of a dump of a few classes most items are passed over; a step looks at no more than this. */
+_Static_assert(LINE_BYTES_MAX <= OUTBOX_REPLY_MAX_BYTES, "at least one line fits");
 
 struct dump_task {
 	struct task task;
@@ -117,7 +116,8 @@ static bool step_dump(struct conn *c, struct task *t)
 	/* The client did not take what was there: go on when it has. */
 	if (c->broken || parked_any(&c->parked))
 		return true;
-	if (store_walk(c->worker->store, &dt->walk, ITEMS_PER_STEP, dump_item, dt) && dt->left > 0)
+	size_t items = MIN(output_room(&c->worker->outbox.out) / LINE_BYTES_MAX, ITEMS_PER_STEP);
+	if (store_walk(c->worker->store, &dt->walk, items, dump_item, dt) && dt->left > 0)
 		return true;
 	if (dt->kind == DUMP_KEYS)
 		conn_printf(c, "EN\r\n");

@@ -21,10 +21,10 @@
 struct worker;
 
 #define OUTBOX_BYTES 65536u
-#define OUTBOX_VALUES_MAX 16u
+#define OUTBOX_VALUES_MAX 8u
 #define OUTBOX_REPLY_MAX_BYTES 6144u /* the most a reply may ask room for at once */
-#define OUTBOX_PRESSED_BYTES 4096u   /* sent as early as this when memory is short */
-#define VALUE_COPY_MAX_BYTES 4096u   /* larger ones go by reference where they can */
+#define OUTBOX_PRESSED_BYTES 8192u   /* no more is composed at once while memory is short */
+#define VALUE_COPY_MAX_BYTES 4096u   /* larger ones go by reference */
 
 struct outbox_value {
 	uint32_t at; /* goes out before the byte at this offset */
@@ -62,6 +62,12 @@ enum send_result {
 
 void outbox_init(struct outbox *ob, char *buffer);
 
+/* outbox_limit: how much of it may be used from now on. While it is empty. */
+static inline void outbox_limit(struct outbox *ob, uint32_t bytes)
+{
+	ob->out.end = ob->buffer + bytes;
+}
+
 static inline uint32_t outbox_length(const struct outbox *ob)
 {
 	return (uint32_t)(ob->out.next - ob->buffer);
@@ -72,8 +78,12 @@ static inline bool outbox_empty(const struct outbox *ob)
 	return ob->out.next == ob->buffer && ob->value_count == 0;
 }
 
-/* outbox_add_value: the value goes out next, by reference; takes over a pin. There must be room:
- * value_count below OUTBOX_VALUES_MAX. */
+static inline bool outbox_values_full(const struct outbox *ob)
+{
+	return ob->value_count == OUTBOX_VALUES_MAX;
+}
+
+/* outbox_add_value: the value goes out next, by reference; takes over a pin. There must be room. */
 void outbox_add_value(struct outbox *ob, struct store_thread *st, const struct item_view *view);
 
 /* outbox_flush: sends or, if `queue` holds something already, appends to it. Empties the outbox

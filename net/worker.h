@@ -18,6 +18,7 @@
 #include "net/counters.h"
 #include "net/outbox.h"
 #include "net/proto/request.h"
+#include "net/proto/text_parse.h"
 #include "net/server.h"
 
 struct conn;
@@ -46,12 +47,15 @@ struct worker {
 	struct conn **ready_tail;
 	struct conn *connections;  /* all of this worker's */
 	uint32_t blocked_count;    /* connections that wait for their client to read */
+	bool batch_rewinds;        /* its requests can be parsed again */
 	unsigned index;
 	bool stopping;
 	bool draining;             /* connections end as soon as they are at rest */
 	struct event queue_event;
 	struct event second_event;
 	struct counters counters;
+	struct text_parser batch_parser;       /* as it was before the batch */
+	uint32_t batch_starts[BATCH_REQUESTS]; /* where in the scratch buffer each begins */
 	struct request_batch batch;
 
 	pthread_t thread;
