@@ -413,7 +413,7 @@ static void dispatch_meta_debug(struct conn *c, const struct request *rq)
 		.exptime = ttl_of_expiry(c, view.expiry),
 		.last_access = store_view_idle_seconds(st, &view),
 		.cas = store_view_cas(st, &view),
-		.size_bytes = dump_item_bytes(&view),
+		.size_bytes = store_view_bytes(&view),
 	};
 	compose_meta_debug(conn_room(c, COMPOSE_META_DEBUG_MAX), &facts);
 }

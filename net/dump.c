@@ -4,7 +4,6 @@
 
 #include "net/proto/base64.h"
 #include "net/settings.h"
-#include "store/item.h"
 
 /* Items of one step, if their longest lines fit in the outbox. A line is composed while the walk holds
  * a view of its item, so nothing may be sent or parked then. */
@@ -20,17 +19,6 @@ struct dump_task {
 	uint64_t left; /* items that may still be listed */
 	struct conn *conn;
 };
-
-uint64_t dump_item_bytes(const struct item_view *view)
-{
-	uint64_t bytes = item_total_bytes(false, view->client_flags, false, view->key_length,
-					  view->value_length);
-
-	if (bytes <= CHUNK_SMALL_MAX)
-		return bytes;
-	return item_total_bytes(true, view->client_flags, false, view->key_length,
-				view->value_length);
-}
 
 static bool classes_have(const struct dump_classes *classes, uint32_t class_number)
 {
@@ -55,7 +43,7 @@ static void line_meta(struct conn *c, struct output *out, const struct item_view
 		.exptime = view->expiry == EXPIRY_NEVER ? -1 : wall_of_expiry(c, view->expiry),
 		.last_access = clock_wall(&c->worker->server->clock) - store_view_idle_seconds(st, view),
 		.cas = store_view_cas(st, view),
-		.size_bytes = dump_item_bytes(view),
+		.size_bytes = store_view_bytes(view),
 	};
 	compose_metadump(out, &facts);
 }

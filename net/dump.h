@@ -27,7 +27,5 @@ void dump_begin(struct conn *c, enum dump_kind kind, const struct dump_classes *
 /* dump_begin_cachedump: ws is "cachedump <class> <limit>"; checks it. */
 void dump_begin_cachedump(struct conn *c, const struct words *ws);
 
-/* dump_item_bytes: header, key and value of an item: the size that me, metadump and sizes tell. */
-uint64_t dump_item_bytes(const struct item_view *view);
 
 #endif

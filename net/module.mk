@@ -60,3 +60,12 @@ bin_PROGRAMS += larder
 larder_SOURCES = net/main.c
 larder_LDADD = libnet.a libproto.a libstore.a libeviction.a libbase.a $(LIBEVENT_LIBS)
 larder_LDFLAGS = $(AM_LDFLAGS) -Wl,--gc-sections -Wl,-z,now
+
+# docs/larder.1 is made from the table of settings; tests/manual-check compares.
+noinst_PROGRAMS += larder_manual
+larder_manual_SOURCES = net/larder_manual.c
+larder_manual_LDADD = libnet.a libproto.a libstore.a libeviction.a libbase.a $(LIBEVENT_LIBS)
+dist_man_MANS = docs/larder.1
+.PHONY: update-manual
+update-manual: larder_manual
+	./larder_manual > $(srcdir)/docs/larder.1

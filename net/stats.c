@@ -503,7 +503,7 @@ static void count_size(void *context, const struct item_view *view)
 {
 	struct sizes_task *st = context;
 
-	st->counts[size_bucket(dump_item_bytes(view))]++;
+	st->counts[size_bucket(store_view_bytes(view))]++;
 }
 
 static bool step_sizes(struct conn *c, struct task *t)

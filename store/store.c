@@ -334,6 +334,11 @@ uint64_t store_view_cas(const struct store_thread *st, const struct item_view *v
 	return item_cas(s, &s->slab.classes[view->class_index], view->reference, view->item);
 }
 
+uint32_t store_view_bytes(const struct item_view *view)
+{
+	return (uint32_t)(view->value - (const char *)view->item) + view->value_length;
+}
+
 uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view)
 {
 	return age_seconds(view->age);

@@ -171,6 +171,8 @@ bool store_peek(struct store_thread *st, const char *key, size_t key_length, uin
                 struct item_view *view);
 
 uint64_t store_view_cas(const struct store_thread *st, const struct item_view *view);
+/* Header, key and value: what the item counts for in the bytes statistic. */
+uint32_t store_view_bytes(const struct item_view *view);
 /* Seconds since the last access before this one; exact below a minute, then in growing steps. */
 uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view);
 /* store_claim: sets ITEM_WON; true for the one caller that did it. store_unclaim takes it back. */

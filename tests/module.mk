@@ -10,8 +10,8 @@ test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
 
-dist_check_SCRIPTS += tests/check-layers
-TESTS += tests/check-layers
+dist_check_SCRIPTS += tests/check-layers tests/manual-check
+TESTS += tests/check-layers tests/manual-check
 
 check_PROGRAMS += stress_store
 TESTS += stress_store
