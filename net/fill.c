@@ -33,7 +33,8 @@ static void fill_keep_arguments(struct fill *f, const struct request *rq)
 	f->request.meta = &f->meta;
 	f->meta.raw_key = (struct slice){NULL, 0};
 	f->meta.opaque.length = MIN(rq->meta->opaque.length, (uint32_t)sizeof(f->opaque));
-	memcpy(f->opaque, rq->meta->opaque.data, f->meta.opaque.length);
+	if (f->meta.opaque.length > 0)
+		memcpy(f->opaque, rq->meta->opaque.data, f->meta.opaque.length);
 	f->meta.opaque.data = f->opaque;
 }
 

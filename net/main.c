@@ -274,8 +274,13 @@ static void charge_program(struct program *p)
 {
 	struct resident re;
 
-	if (process_measure_resident(&re))
-		budget_charge(store_budget(p->store), ACCOUNT_PROGRAM, re.total_bytes);
+	if (!process_measure_resident(&re))
+		return;
+#ifdef LARDER_SANITIZED
+	/* The sanitizer's own memory would leave a small budget nothing. */
+	re.total_bytes = MIN(re.total_bytes, (uint64_t)BUDGET_ALLOWANCE_BYTES);
+#endif
+	budget_charge(store_budget(p->store), ACCOUNT_PROGRAM, re.total_bytes);
 }
 
 static void announce(struct program *p)
