@@ -13,7 +13,7 @@ int64_t clock_wall(const struct server_clock *cl)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	clock_gettime(CLOCK_REALTIME, &ts);
 	return ts.tv_sec + cl->offset_seconds;
 }
 
