@@ -54,6 +54,7 @@ enum status block_pool_init(struct block_pool *bp, const struct block_pool_optio
 	bp->blocks_per_group = MIN(bp->group_bytes / bp->block_bytes, BLOCKS_PER_GROUP_MAX);
 	bp->group_count = (uint32_t)MIN(options->region_bytes / bp->group_bytes + 1, UINT32_MAX / 2);
 	bp->reserve_groups = options->reserve_groups;
+	bp->floor_bytes = options->floor_bytes;
 
 	uint64_t blocks_bytes = (uint64_t)bp->group_count * bp->group_bytes;
 	uint64_t masks_bytes = (uint64_t)bp->group_count * sizeof(uint64_t);
@@ -79,12 +80,22 @@ void block_pool_fini(struct block_pool *bp)
 	pthread_mutex_destroy(&bp->lock);
 }
 
+static bool pool_charge(struct block_pool *bp)
+{
+	if (budget_take(bp->budget, bp->account, bp->group_bytes))
+		return true;
+	if (bp->committed_bytes + bp->group_bytes > bp->floor_bytes)
+		return false;
+	budget_charge(bp->budget, bp->account, bp->group_bytes);
+	return true;
+}
+
 /* A group without memory gets some: the lowest that was given back, else the next untouched one. */
 static uint32_t pool_charge_group(struct block_pool *bp)
 {
 	uint32_t group = map_first(&bp->idle, bp->committed_end);
 
-	if (group == bp->group_count || !budget_take(bp->budget, bp->account, bp->group_bytes))
+	if (group == bp->group_count || !pool_charge(bp))
 		return UINT32_MAX;
 	if (group == bp->committed_end)
 		bp->committed_end++;

@@ -24,6 +24,7 @@ struct block_pool_options {
 	uint32_t block_bytes;
 	uint32_t reserve_groups;
 	uint64_t region_bytes; /* the most it can ever hold; only address space until used */
+	uint64_t floor_bytes;  /* so much is had even when the budget is full */
 };
 
 /* A bit per group; no word before the hint has one. */
@@ -40,6 +41,7 @@ struct block_pool {
 	uint32_t group_bytes;
 	uint32_t blocks_per_group;
 	uint32_t group_count;
+	uint64_t floor_bytes;
 	uint32_t reserve_groups;
 	char *region;
 	uint64_t *masks;  /* per group: its free blocks */

@@ -2,6 +2,7 @@
 
 /* More than this share of the budget parked is pressure. */
 #define PRESSED_SHARE 8
+#define CEILING_SHARE 2
 
 static const uint32_t block_bytes[BUFFER_SIZE_COUNT] = {
 #define X(bytes, reserve) bytes,
@@ -50,6 +51,10 @@ void *buffer_pool_take(struct buffer_pool *bp, size_t bytes, uint8_t *size_index
 	while (block_bytes[i] < bytes)
 		i++;
 	*size_index = i;
+	/* Clients that do not read, or send halves, get half of the budget and no more. */
+	if (budget_account(bp->budget, ACCOUNT_BUFFERS) + block_bytes[i] >
+	    budget_limit(bp->budget) / CEILING_SHARE)
+		return NULL;
 	return block_pool_take(&bp->sizes[i]);
 }
 

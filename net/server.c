@@ -13,6 +13,9 @@
 
 /* Connections that were accepted but are yet to be refused, and such. */
 #define SPARE_CONNECTIONS 64u
+/* About a thousand connections are served even if clients hold everything else captive; what that goes
+ * over the budget lies within the megabyte between the budget's allowance and the promise. */
+#define CONNECTIONS_FLOOR_BYTES (384u << 10)
 
 static enum status init_pools(struct server *sv)
 {
@@ -21,6 +24,7 @@ static enum status init_pools(struct server *sv)
 		.account = ACCOUNT_CONNECTIONS,
 		.block_bytes = ALIGN_UP(sizeof(struct conn), 16u),
 		.reserve_groups = 1,
+		.floor_bytes = CONNECTIONS_FLOOR_BYTES,
 	};
 	uint64_t per_page = OS_PAGE_BYTES / connections.block_bytes;
 
