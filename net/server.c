@@ -13,9 +13,9 @@
 
 /* Connections that were accepted but are yet to be refused, and such. */
 #define SPARE_CONNECTIONS 64u
-/* About a thousand connections are served even if clients hold everything else captive; what that goes
- * over the budget lies within the megabyte between the budget's allowance and the promise. */
-#define CONNECTIONS_FLOOR_BYTES (384u << 10)
+/* Some 2,500 connections are served even if clients hold everything else captive; what that goes
+ * over the budget is made up for by the megabyte between the allowance and the promise. */
+#define CONNECTIONS_FLOOR_BYTES (1u << 20)
 
 static enum status init_pools(struct server *sv)
 {
