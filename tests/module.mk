@@ -3,6 +3,26 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
+unit_tests = tests/test_lru tests/test_index tests/test_slab tests/test_settings tests/test_auth
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+tests_test_lru_SOURCES = tests/test_lru.c
+tests_test_lru_CFLAGS = $(unit_cflags)
+tests_test_lru_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
+tests_test_index_SOURCES = tests/test_index.c
+tests_test_index_CFLAGS = $(unit_cflags)
+tests_test_index_LDADD = $(store_libs) $(CRITERION_LIBS)
+tests_test_slab_SOURCES = tests/test_slab.c
+tests_test_slab_CFLAGS = $(unit_cflags)
+tests_test_slab_LDADD = $(store_libs) $(CRITERION_LIBS)
+tests_test_settings_SOURCES = tests/test_settings.c
+tests_test_settings_CFLAGS = $(unit_cflags)
+tests_test_settings_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_auth_SOURCES = tests/test_auth.c
+tests_test_auth_CFLAGS = $(unit_cflags)
+tests_test_auth_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+
 check_PROGRAMS += test_store_model
 TESTS += test_store_model
 test_store_model_SOURCES = tests/test_store_model.c tests/support/random.h

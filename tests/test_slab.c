@@ -1,0 +1,144 @@
+/* test_slab.c: size classes, pages, generations, ages. */
+#include <criterion/criterion.h>
+
+#include "store/slab.h"
+
+static struct budget budget;
+static struct slab slab;
+
+static void open_slab(uint32_t page_bytes)
+{
+	struct slab_options o = {
+		.limit_max_bytes = 64u << 20,
+		.page_bytes = page_bytes,
+		.growth_factor = 1.07,
+		.policy = &policy_lru,
+	};
+
+	budget_init(&budget, 64u << 20);
+	cr_assert_eq(slab_init(&slab, &o, &budget), STATUS_OK);
+}
+
+Test(slab, every_size_up_to_the_largest_has_the_smallest_class_that_holds_it)
+{
+	for (uint32_t page = 16u << 10; page <= 256u << 10; page *= 4) {
+		open_slab(page);
+		for (uint32_t bytes = 1; bytes <= slab.chunk_max_bytes; bytes++) {
+			struct slab_class *sc = slab_class_for(&slab, bytes);
+
+			cr_assert_geq(sc->chunk_bytes, bytes);
+			cr_assert(sc->index == 1 || slab.classes[sc->index - 1].chunk_bytes < bytes);
+			/* No class wastes more than its step: 8 bytes, or a tenth, but for the last few of a page. */
+			if (bytes > CHUNK_MIN_BYTES && bytes < slab.chunk_max_bytes / 3)
+				cr_assert_lt(sc->chunk_bytes - bytes, MAX(8u, bytes / 6));
+		}
+		cr_assert_null(slab_class_for(&slab, slab.chunk_max_bytes + 1));
+		slab_fini(&slab);
+	}
+}
+
+static unsigned take(struct slab_class *sc, uint32_t *references, unsigned want)
+{
+	lock_acquire(&sc->lock);
+	unsigned n = slab_take(&slab, sc, references, want, true);
+
+	lock_release(&sc->lock);
+	for (unsigned i = 0; i < n; i++)
+		slab_begin_use(&slab, sc, references[i]);
+	return n;
+}
+
+static void put(struct slab_class *sc, uint32_t reference)
+{
+	lock_acquire(&sc->lock);
+	slab_put(&slab, sc, reference);
+	lock_release(&sc->lock);
+}
+
+Test(slab, memory_of_an_emptied_page_goes_back_to_the_budget)
+{
+	uint32_t references[5000];
+	unsigned n = 0;
+
+	open_slab(64u << 10);
+	struct slab_class *sc = slab_class_for(&slab, 100);
+
+	while (n < 3 * sc->chunks_per_page)
+		n += take(sc, references + n, MIN(16u, 3 * sc->chunks_per_page - n));
+	cr_assert_eq(slab_pages_in_use(&slab), 3);
+	cr_assert_eq(budget_account(&budget, ACCOUNT_ITEMS), 3u * (64u << 10));
+	slab_check(&slab);
+	for (unsigned i = 0; i < n; i++)
+		put(sc, references[i]);
+	slab_check(&slab);
+	/* One page with room stays with its class. */
+	cr_assert_eq(slab_pages_in_use(&slab), 1);
+	slab_fini(&slab);
+}
+
+Test(slab, a_chunk_never_has_the_same_cas_twice_even_when_its_page_was_dropped)
+{
+	uint64_t last = 0;
+
+	open_slab(16u << 10);
+	struct slab_class *sc = slab_class_for(&slab, 100);
+	uint32_t first = 0;
+
+	for (unsigned round = 0; round < 1000; round++) {
+		uint32_t reference;
+
+		cr_assert_eq(take(sc, &reference, 1), 1);
+		if (!first)
+			first = reference;
+		cr_assert_eq(reference, first);
+		struct item *it = slab_chunk(&slab, reference);
+		uint64_t cas = slab_cas(&slab, reference, word_generation(item_word(it)));
+
+		cr_assert_gt(cas, last);
+		cr_assert_lt(cas, 1ULL << 53);
+		last = cas;
+		put(sc, reference);
+		if (round % 3 == 0) {
+			lock_acquire(&sc->lock);
+			slab_drain(&slab, sc, slab_page_number(&slab, reference));
+			lock_release(&sc->lock);
+			cr_assert_eq(slab_pages_in_use(&slab), 0);
+		}
+	}
+	slab_fini(&slab);
+}
+
+Test(slab, an_expiry_is_kept_only_where_one_was_set_and_charged)
+{
+	uint32_t references[2];
+
+	open_slab(64u << 10);
+	struct slab_class *sc = slab_class_for(&slab, 50);
+
+	take(sc, references, 2);
+	uint64_t before = budget_account(&budget, ACCOUNT_ITEMS);
+
+	cr_assert(slab_set_expiry(&slab, sc, references[0], 0));
+	cr_assert_eq(budget_account(&budget, ACCOUNT_ITEMS), before);
+	cr_assert(slab_set_expiry(&slab, sc, references[0], 1000));
+	cr_assert_eq(budget_account(&budget, ACCOUNT_ITEMS), before + sc->expiry_bytes);
+	cr_assert_eq(slab_get_expiry(&slab, sc, references[0]), 1000);
+	cr_assert_eq(slab_get_expiry(&slab, sc, references[1]), 0);
+	slab_check(&slab);
+	slab_fini(&slab);
+}
+
+Test(slab, ages_follow_the_seconds_ever_more_coarsely)
+{
+	_Atomic uint8_t ages[100] = { 0 };
+
+	for (uint32_t tick = 1; tick <= 60000; tick++) {
+		age_advance(ages, ARRAY_LENGTH(ages), tick);
+		uint32_t seconds = age_seconds(ages[50]);
+		uint32_t error = seconds > tick ? seconds - tick : tick - seconds;
+
+		cr_assert_leq(error, tick < 64 ? 0 : tick < 576 ? 8 : tick < 4672 ? 72 : 1100,
+		              "%u s after %u s", seconds, tick);
+		cr_assert_eq(ages[0], ages[99]); /* vector and tail agree */
+	}
+}
