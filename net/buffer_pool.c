@@ -1,8 +1,10 @@
 #include "net/buffer_pool.h"
 
-/* More than this share of the budget parked is pressure. */
-#define PRESSED_SHARE 8
-#define CEILING_SHARE 2
+/* Of the budget: more than one part in so many parked is pressure, or all that there may be. The store
+ * lets clients hold captive half of it, in pinned values and unfinished ones; with a quarter here, some
+ * is always left for items and new connections. */
+#define PRESSED_SHARE 16
+#define FULL_SHARE 4
 
 static const uint32_t block_bytes[BUFFER_SIZE_COUNT] = {
 #define X(bytes, reserve) bytes,
@@ -51,9 +53,7 @@ void *buffer_pool_take(struct buffer_pool *bp, size_t bytes, uint8_t *size_index
 	while (block_bytes[i] < bytes)
 		i++;
 	*size_index = i;
-	/* Clients that do not read, or send halves, get half of the budget and no more. */
-	if (budget_account(bp->budget, ACCOUNT_BUFFERS) + block_bytes[i] >
-	    budget_limit(bp->budget) / CEILING_SHARE)
+	if (buffer_pool_full(bp))
 		return NULL;
 	return block_pool_take(&bp->sizes[i]);
 }
@@ -71,6 +71,11 @@ uint32_t buffer_pool_block_bytes(uint8_t size_index)
 bool buffer_pool_pressed(const struct buffer_pool *bp)
 {
 	return budget_account(bp->budget, ACCOUNT_BUFFERS) > budget_limit(bp->budget) / PRESSED_SHARE;
+}
+
+bool buffer_pool_full(const struct buffer_pool *bp)
+{
+	return budget_account(bp->budget, ACCOUNT_BUFFERS) > budget_limit(bp->budget) / FULL_SHARE;
 }
 
 uint64_t buffer_pool_used_blocks(const struct buffer_pool *bp)

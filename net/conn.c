@@ -209,11 +209,12 @@ static void input_failed(struct conn *c, ssize_t received)
 static void input_receive(struct conn *c, struct input *in)
 {
 	struct worker *w = c->worker;
-	size_t room = SCRATCH_BYTES - in->end;
-	bool peek = unlikely(buffer_pool_pressed(&w->server->buffers)) && room > 0;
+	size_t room = MIN(SCRATCH_BYTES - in->end, RECEIVE_BYTES);
+	bool peek = unlikely(buffer_pool_pressed(&w->server->buffers));
 
 	if (peek)
-		room = MIN(room, PRESSED_RECEIVE_BYTES);
+		room = PRESSED_RECEIVE_BYTES;
+	assert(in->end + room <= SCRATCH_BYTES);
 	ssize_t received = recv(conn_fd(c), w->scratch + in->end, room, peek ? MSG_PEEK : 0);
 	if (received <= 0) {
 		input_failed(c, received);
@@ -232,7 +233,7 @@ static void input_receive_value(struct conn *c, struct input *in)
 	size_t rest_length = 0;
 
 	for (unsigned i = 0; i < FILL_RECEIVES_PER_TURN && rest_length == 0; i++) {
-		ssize_t received = fill_receive(c, w->scratch, SCRATCH_BYTES, &rest_length);
+		ssize_t received = fill_receive(c, w->scratch, RECEIVE_BYTES, &rest_length);
 		if (received <= 0) {
 			input_failed(c, received);
 			return;
@@ -354,10 +355,10 @@ static void conn_process(struct conn *c, struct input *in)
 	unsigned left = w->requests_per_turn;
 	unsigned batch_max = BATCH_REQUESTS;
 
-	outbox_limit(&w->outbox, OUTBOX_BYTES);
+	outbox_limit(&w->outbox, OUTBOX_BYTES, OUTBOX_VALUES_MAX);
 	if (unlikely(buffer_pool_pressed(&w->server->buffers))) {
 		batch_max = PRESSED_BATCH_REQUESTS;
-		outbox_limit(&w->outbox, OUTBOX_PRESSED_BYTES);
+		outbox_limit(&w->outbox, OUTBOX_PRESSED_BYTES, OUTBOX_PRESSED_VALUES);
 	}
 	while (conn_can_go_on(c)) {
 		if (unlikely(c->watcher != NULL)) {

@@ -13,36 +13,45 @@
 struct fill {
 	struct reservation reservation;
 	struct request request;
-	struct meta_args meta;
-	bool bad_end;          /* the block did not end in \r\n */
-	uint8_t end_remaining; /* bytes of the line end still to come */
-	uint8_t size_index;
 	uint32_t remaining;    /* bytes of the value still to come */
-	char key[KEY_LENGTH_MAX];
-	char opaque[32];
+	uint8_t end_remaining; /* bytes of the line end still to come */
+	bool bad_end;          /* the block did not end in \r\n */
+	uint8_t size_index;
+	char kept[];           /* the key, and for ms its arguments and their opaque */
 };
 
+#define META_ALIGN(bytes) ALIGN_UP(bytes, _Alignof(struct meta_args))
+
+static size_t fill_bytes(const struct request *rq)
+{
+	size_t bytes = sizeof(struct fill) + rq->key_length;
+
+	if (rq->meta != NULL)
+		bytes = META_ALIGN(bytes) + sizeof(*rq->meta) + rq->meta->opaque.length;
+	return bytes;
+}
+
+/* What the slices of the request point to does not outlive the turn. */
 static void fill_keep_arguments(struct fill *f, const struct request *rq)
 {
 	f->request = *rq;
-	memcpy(f->key, rq->key, rq->key_length);
-	f->request.key = f->key;
+	f->request.key = memcpy(f->kept, rq->key, rq->key_length);
 	if (rq->meta == NULL)
 		return;
-	f->meta = *rq->meta;
-	f->request.meta = &f->meta;
-	f->meta.raw_key = (struct slice){NULL, 0};
-	f->meta.opaque.length = MIN(rq->meta->opaque.length, (uint32_t)sizeof(f->opaque));
-	if (f->meta.opaque.length > 0)
-		memcpy(f->opaque, rq->meta->opaque.data, f->meta.opaque.length);
-	f->meta.opaque.data = f->opaque;
+	struct meta_args *meta =
+		(struct meta_args *)((char *)f + META_ALIGN(sizeof(*f) + rq->key_length));
+	*meta = *rq->meta;
+	meta->raw_key = (struct slice){NULL, 0};
+	if (meta->opaque.length > 0)
+		meta->opaque.data = memcpy(meta + 1, rq->meta->opaque.data, meta->opaque.length);
+	f->request.meta = meta;
 }
 
 bool fill_begin(struct conn *c, const struct request *rq, const struct reservation *rv)
 {
 	struct worker *w = c->worker;
 	uint8_t size_index;
-	struct fill *f = worker_take_buffer(w, sizeof(*f), &size_index);
+	struct fill *f = worker_take_buffer(w, fill_bytes(rq), &size_index);
 
 	if (f == NULL) {
 		struct reservation copy = *rv;

@@ -13,8 +13,8 @@ void outbox_init(struct outbox *ob, char *buffer)
 {
 	ob->buffer = buffer;
 	ob->out.next = buffer;
-	ob->out.end = buffer + OUTBOX_BYTES;
 	ob->value_count = 0;
+	outbox_limit(ob, OUTBOX_BYTES, OUTBOX_VALUES_MAX);
 }
 
 static void outbox_reset(struct outbox *ob)

@@ -20,10 +20,13 @@
 
 struct worker;
 
-#define OUTBOX_BYTES 65536u
+#define PARKED_HEADER_BYTES 64u
+#define OUTBOX_BYTES (65536u - PARKED_HEADER_BYTES) /* all of it fits in one parked block */
 #define OUTBOX_VALUES_MAX 8u
 #define OUTBOX_REPLY_MAX_BYTES 6144u /* the most a reply may ask room for at once */
-#define OUTBOX_PRESSED_BYTES 8192u   /* no more is composed at once while memory is short */
+/* The same while memory is short: */
+#define OUTBOX_PRESSED_BYTES (8192u - PARKED_HEADER_BYTES)
+#define OUTBOX_PRESSED_VALUES 1u
 #define VALUE_COPY_MAX_BYTES 4096u   /* larger ones go by reference */
 
 struct outbox_value {
@@ -36,6 +39,7 @@ struct outbox {
 	struct output out; /* where the next reply goes */
 	char *buffer;
 	uint32_t value_count;
+	uint32_t value_limit;
 	struct outbox_value values[OUTBOX_VALUES_MAX];
 };
 
@@ -48,6 +52,8 @@ struct parked {
 	struct value_cursor cursor;
 	uint8_t size_index;
 };
+
+_Static_assert(sizeof(struct parked) <= PARKED_HEADER_BYTES, "what is composed at once fits in a block");
 
 struct parked_queue {
 	struct parked *head;
@@ -63,9 +69,10 @@ enum send_result {
 void outbox_init(struct outbox *ob, char *buffer);
 
 /* outbox_limit: how much of it may be used from now on. While it is empty. */
-static inline void outbox_limit(struct outbox *ob, uint32_t bytes)
+static inline void outbox_limit(struct outbox *ob, uint32_t bytes, uint32_t values)
 {
 	ob->out.end = ob->buffer + bytes;
+	ob->value_limit = values;
 }
 
 static inline uint32_t outbox_length(const struct outbox *ob)
@@ -80,7 +87,7 @@ static inline bool outbox_empty(const struct outbox *ob)
 
 static inline bool outbox_values_full(const struct outbox *ob)
 {
-	return ob->value_count == OUTBOX_VALUES_MAX;
+	return ob->value_count >= ob->value_limit;
 }
 
 /* outbox_add_value: the value goes out next, by reference; takes over a pin. There must be room. */

@@ -275,6 +275,18 @@ static uint64_t process_status_bytes(const char *field)
 	return line == NULL ? 0 : strtoull(line + strlen(field), NULL, 10) * 1024;
 }
 
+/* Blocks in use, by their size. */
+static void stats_buffers(struct conn *c)
+{
+	const struct buffer_pool *pool = &c->worker->server->buffers;
+	char name[40];
+
+	for (uint8_t i = 0; i < BUFFER_SIZE_COUNT; i++) {
+		snprintf(name, sizeof(name), "buffers_of_%u", buffer_pool_block_bytes(i));
+		stat_number(c, name, block_pool_used_blocks(&pool->sizes[i]));
+	}
+}
+
 static void stats_budget(struct conn *c)
 {
 	const struct budget *b = c->worker->server->budget;
@@ -286,6 +298,7 @@ static void stats_budget(struct conn *c)
 						    memory_order_relaxed));
 	for (unsigned i = 0; i < ACCOUNT_COUNT; i++)
 		stat_number(c, account_label((enum account)i), budget_account(b, (enum account)i));
+	stats_buffers(c);
 	stat_number(c, "resident", process_status_bytes("\nVmRSS:"));
 	stat_number(c, "resident_peak", process_status_bytes("\nVmHWM:"));
 	conn_reply(c, REPLY_END);

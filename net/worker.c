@@ -34,7 +34,8 @@ void *worker_take_buffer(struct worker *w, size_t bytes, uint8_t *size_index)
 	struct buffer_pool *pool = &w->server->buffers;
 	void *block = buffer_pool_take(pool, bytes, size_index);
 
-	if (block == NULL && store_release_bytes(w->store, buffer_pool_block_bytes(*size_index)))
+	if (block == NULL && !buffer_pool_full(pool) &&
+	    store_release_bytes(w->store, buffer_pool_block_bytes(*size_index)))
 		block = buffer_pool_take(pool, bytes, size_index);
 	if (block == NULL)
 		counter_add(&w->counters.buffer_oom, 1);
