@@ -182,7 +182,7 @@ enum status worker_init(struct worker *w, struct server *sv, unsigned index)
 	outbox_init(&w->outbox, w->scratch + SCRATCH_BYTES + SCRATCH_PADDING_BYTES);
 	if (init_events(w) != STATUS_OK)
 		goto unmap_buffers;
-	budget_charge(sv->budget, ACCOUNT_THREADS, BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_BYTES);
+	budget_charge(sv->budget, ACCOUNT_THREADS, BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_CHARGED_BYTES);
 	return STATUS_OK;
 
 unmap_buffers:
@@ -254,7 +254,7 @@ void worker_fini(struct worker *w)
 	event_del(&w->second_event);
 	event_base_free(w->base);
 	budget_give(w->server->budget, ACCOUNT_THREADS,
-		    BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_BYTES);
+		    BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_CHARGED_BYTES);
 	munmap(w->scratch, BUFFERS_BYTES);
 	close(w->queue_fd);
 	pthread_mutex_destroy(&w->lock);

@@ -30,6 +30,7 @@ struct conn;
 #define SCRATCH_BYTES (RECEIVE_BYTES + 4096u) /* with what was left before it: less than a line */
 #define SCRATCH_PADDING_BYTES 64u             /* the parser may look (not act) so far behind the end */
 #define WORKER_STACK_BYTES (192u << 10)
+#define WORKER_STACK_CHARGED_BYTES (48u << 10) /* what is ever touched of it, and some */
 #define WORKER_QUEUE_LENGTH 1024u
 
 struct new_socket {
