@@ -275,13 +275,14 @@ static void hand_over(struct listeners *ls, const struct listener *li, int fd)
 		reject(ls, fd);
 		return;
 	}
+	/* Counted before the worker has it: whoever gets a reply finds himself in the statistics. */
 	atomic_fetch_add_explicit(&sv->curr_connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sv->total_connections, 1, memory_order_relaxed);
 	if (!server_assign(sv, fd, li->transport)) {
 		atomic_fetch_sub_explicit(&sv->curr_connections, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&sv->total_connections, 1, memory_order_relaxed);
 		reject(ls, fd);
-		return;
 	}
-	atomic_fetch_add_explicit(&sv->total_connections, 1, memory_order_relaxed);
 }
 
 /* What accept4 reports of one connection that is gone already, rather than of this machine. */
