@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "net/log.h"
+#include "net/process.h"
 #include "net/settings.h"
 
 /* Connections taken in one go, before the main thread looks at its other events. */
@@ -189,8 +190,9 @@ static bool open_unix(struct listeners *ls, struct failure *f)
 	int bound = bind(fd, (const struct sockaddr *)&un, sizeof(un));
 	int saved_errno = errno;
 	umask(old_mask);
+	/* A daemon is elsewhere by the time the file must go. */
 	if (bound == 0)
-		ls->unix_path = path;
+		ls->unix_path = process_absolute_path(path);
 	if (bound == 0 && listen(fd, (int)ls->settings->backlog) == 0) {
 		listener_add(ls, fd, TRANSPORT_UNIX);
 		return true;
@@ -234,7 +236,10 @@ static void pause_accepting(struct listeners *ls)
 	for (unsigned i = 0; i < ls->count; i++)
 		event_del(&ls->items[i].event);
 	ls->paused_since_us = monotonic_us();
-	atomic_fetch_add_explicit(&ls->server->listen_disabled_count, 1, memory_order_relaxed);
+	/* A try that brought nobody in belongs to the pause before it. */
+	if (ls->accepted_since_pause)
+		atomic_fetch_add_explicit(&ls->server->listen_disabled_count, 1, memory_order_relaxed);
+	ls->accepted_since_pause = false;
 	atomic_store_explicit(&ls->server->accepting, false, memory_order_relaxed);
 	atomic_store_explicit(&ls->paused, true, memory_order_relaxed);
 }
@@ -304,6 +309,7 @@ static void on_acceptable(evutil_socket_t listening, short what, void *context)
 		}
 		int fd = accept4((int)listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
+			ls->accepted_since_pause = true;
 			hand_over(ls, li, fd);
 			continue;
 		}
@@ -312,7 +318,8 @@ static void on_acceptable(evutil_socket_t listening, short what, void *context)
 		if (is_of_one_connection(errno))
 			continue;
 		/* EMFILE, ENFILE, ENOBUFS, ENOMEM: trying again at once would spin. */
-		if (atomic_load_explicit(&ls->server->verbosity, memory_order_relaxed) > 0)
+		if (ls->accepted_since_pause &&
+		    atomic_load_explicit(&ls->server->verbosity, memory_order_relaxed) > 0)
 			log_line("accept: %s", strerror(errno));
 		pause_accepting(ls);
 		return;
@@ -329,6 +336,7 @@ enum status listeners_start(struct listeners *ls, struct server *server, struct 
 			return STATUS_NO_MEMORY;
 	}
 	ls->started = true;
+	ls->accepted_since_pause = true;
 	atomic_store_explicit(&server->accepting, true, memory_order_relaxed);
 	return STATUS_OK;
 }

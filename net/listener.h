@@ -42,6 +42,7 @@ struct listeners {
 	/* main thread */
 	bool open;
 	bool started;
+	bool accepted_since_pause;
 	int64_t paused_since_us;
 	/* atomic: relaxed; a wake-up that is missed is made up for by listeners_tick */
 	_Atomic bool paused;

@@ -33,8 +33,10 @@
 #define UPKEEP_IDLE_MS 100
 #define UPKEEP_BUSY_MS 1
 #define DRAIN_CHECK_MS 50
-#define DRAIN_CHECKS 10 /* how often a graceful end looks for connections that are left */
+#define DRAIN_CHECKS 40 /* how often a graceful end looks for connections that are left */
 #define SIGNAL_COUNT 4
+/* What must be left for items once everything else has its share. */
+#define ITEMS_LEAST_BYTES (256u << 10)
 
 struct program {
 	struct settings settings;
@@ -49,6 +51,7 @@ struct program {
 	struct event wake_event;
 	struct event drain_event;
 	struct event signal_events[SIGNAL_COUNT];
+	const char *pid_file; /* written, to be removed */
 	int wake_fd; /* workers write here: a connection closed, or a client asked for the end */
 	bool has_auth;
 	unsigned drain_checks;
@@ -155,10 +158,12 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 {
 	struct program *p = context;
 	uint64_t count;
-	int asked = atomic_exchange(&p->stop_asked, STOP_NONE);
 
+	/* Read first: what is asked for after the look below writes again and wakes us again. */
 	if (read(p->wake_fd, &count, sizeof(count)) < 0)
 		return;
+	int asked = atomic_exchange(&p->stop_asked, STOP_NONE);
+
 	if (asked != STOP_NONE)
 		stop(p, (enum stop)asked);
 	else
@@ -283,16 +288,50 @@ static void charge_program(struct program *p)
 	budget_charge(store_budget(p->store), ACCOUNT_PROGRAM, re.total_bytes);
 }
 
+/* Threads cost the same however small the budget is. A server that has nothing left for items would
+ * answer everything with an error, and be over its budget from the start. */
+static bool check_room(struct program *p, struct failure *f)
+{
+	struct budget *b = store_budget(p->store);
+	char limit[32];
+
+	if (budget_used(b) + ITEMS_LEAST_BYTES <= budget_limit(b))
+		return true;
+	setting_size_text((double)p->settings.memory_limit_bytes, limit, sizeof(limit));
+	return fail_usage(f, "-m %s: too little for -t %u, which alone takes %llu MB", limit,
+	                  p->settings.thread_count,
+	                  (unsigned long long)(budget_account(b, ACCOUNT_THREADS) >> 20));
+}
+
 static void announce(struct program *p)
 {
+	uint64_t limit_bytes = p->settings.memory_limit_bytes;
+	bool whole = limit_bytes % (1u << 20) == 0;
 	char addresses[1024];
 
 	if (p->settings.daemonise)
 		return;
-	printf("larder %s listening on %s within %llu MB\n", LARDER_VERSION,
+	printf("larder %s listening on %s within %llu %s\n", LARDER_VERSION,
 	       listeners_text(&p->listeners, addresses, sizeof(addresses)),
-	       (unsigned long long)(p->settings.memory_limit_bytes >> 20));
+	       (unsigned long long)(limit_bytes >> (whole ? 20 : 10)), whole ? "MB" : "KB");
 	fflush(stdout);
+}
+
+static bool write_pid(struct program *p, struct failure *f)
+{
+	if (p->settings.pid_file == NULL)
+		return true;
+	if (!process_write_pid(p->settings.pid_file, f))
+		return false;
+	/* A daemon is elsewhere by the time the file must go. */
+	p->pid_file = process_absolute_path(p->settings.pid_file);
+	return true;
+}
+
+static void remove_pid(struct program *p)
+{
+	if (p->pid_file != NULL)
+		unlink(p->pid_file);
 }
 
 /* Everything up to where the loop can run. */
@@ -306,7 +345,7 @@ static bool start(struct program *p, struct failure *f)
 		return false;
 	if (se->daemonise && !daemon_begin(&p->daemon, f))
 		return false;
-	if (se->pid_file && !process_write_pid(se->pid_file, f))
+	if (!write_pid(p, f))
 		return false;
 	if (p->identity.change &&
 	    (!listeners_give_socket(&p->listeners, p->identity.uid, p->identity.gid, f) ||
@@ -322,8 +361,10 @@ static bool start(struct program *p, struct failure *f)
 		return false;
 	if (ports && !listeners_write_ports(&p->listeners, ports, f))
 		return false;
-	hold_signals(false);
 	charge_program(p);
+	if (!check_room(p, f))
+		return false;
+	hold_signals(false);
 	announce(p);
 	if (se->daemonise)
 		daemon_ready(&p->daemon, se->verbosity > 0, se->core_dumps);
@@ -365,7 +406,6 @@ int main(int argc, char **argv)
 	static struct program program;
 	struct program *p = &program;
 	struct failure f = { .exit_status = EXIT_ENVIRONMENT };
-	const char *pid_file;
 
 	tame_malloc();
 	signal(SIGPIPE, SIG_IGN);
@@ -376,9 +416,9 @@ int main(int argc, char **argv)
 	if (print_information(&p->settings))
 		return 0;
 	hold_signals(true);
-	pid_file = p->settings.pid_file ? process_absolute_path(p->settings.pid_file) : NULL;
 	if (!start(p, &f)) {
 		listeners_close(&p->listeners);
+		remove_pid(p);
 		return report(&f);
 	}
 	event_base_dispatch(p->base);
@@ -390,7 +430,6 @@ int main(int argc, char **argv)
 	store_fini(p->store);
 	if (p->has_auth)
 		auth_fini(&p->auth);
-	if (pid_file)
-		unlink(pid_file);
+	remove_pid(p);
 	return 0;
 }

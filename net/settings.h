@@ -81,6 +81,9 @@ void settings_each(const struct settings *se,
 void settings_print_help(FILE *out);
 void settings_print_manual(FILE *out);
 
+/* setting_size_text: a count of bytes as a user writes it: 2m, 1g, 1500. Returns `buffer`. */
+const char *setting_size_text(double bytes, char *buffer, size_t size);
+
 /* settings_each_flag: every flag and extended option that is accepted, for tests of completeness:
  * its short letter (0: none) and its long name; extended: given through -o. */
 void settings_each_flag(void (*flag)(void *context, char letter, const char *name, bool extended),

@@ -57,9 +57,6 @@ extern const unsigned setting_row_count;
 /* setting_row_label: how a user names the row: "-p, --port" or "-o name". */
 const char *setting_row_label(const struct setting_row *row, char *buffer, size_t size);
 
-/* A count of bytes as a user writes it: 2m, 1g, 1500. */
-const char *setting_size_text(double bytes, char *buffer, size_t size);
-
 static inline bool setting_is_extended(const struct setting_row *row)
 {
 	return row->class == CLASS_EXTENDED || row->class == CLASS_INERT_EXTENDED ||
