@@ -103,10 +103,17 @@ static bool parse_port(const char *text, size_t length, uint16_t *port)
 	return number <= UINT16_MAX;
 }
 
+/* What can be no name is never given to the resolver, which might take its time over it. */
+static bool looks_numeric(const char *host)
+{
+	return strchr(host, ':') != NULL || strspn(host, "0123456789.") == strlen(host);
+}
+
 static bool parse_numeric(const char *host, uint16_t port, struct address *ad)
 {
 	address_any(ad, AF_INET, port);
-	if (inet_pton(AF_INET, host, &as_ipv4(ad)->sin_addr) == 1)
+	/* inet_aton also takes 127.1, as getaddrinfo does, but text behind a space as well. */
+	if (strchr(host, ' ') == NULL && inet_aton(host, &as_ipv4(ad)->sin_addr) != 0)
 		return true;
 	address_any(ad, AF_INET6, port);
 	return inet_pton(AF_INET6, host, &as_ipv6(ad)->sin6_addr) == 1;
@@ -115,12 +122,17 @@ static bool parse_numeric(const char *host, uint16_t port, struct address *ad)
 static enum address_result resolve(const char *host, uint16_t port, struct address *addresses,
                                    unsigned max, unsigned *count, const char **why)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	bool numeric = looks_numeric(host);
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		/* A numeric one comes here for the interface of a link-local address: fe80::1%eth0. */
+		.ai_flags = AI_PASSIVE | (numeric ? AI_NUMERICHOST : 0),
+	};
 	struct addrinfo *list;
 	int error = getaddrinfo(host, NULL, &hints, &list);
 	if (error != 0) {
-		*why = gai_strerror(error);
-		return ADDRESS_UNKNOWN;
+		*why = numeric ? "no address" : gai_strerror(error);
+		return numeric ? ADDRESS_MALFORMED : ADDRESS_UNKNOWN;
 	}
 	*count = 0;
 	for (struct addrinfo *ai = list; ai != NULL && *count < max; ai = ai->ai_next) {

@@ -3,7 +3,8 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_index tests/test_slab tests/test_settings tests/test_auth
+unit_tests = tests/test_lru tests/test_index tests/test_slab tests/test_settings tests/test_auth \
+	tests/test_address
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
@@ -22,6 +23,9 @@ tests_test_settings_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $
 tests_test_auth_SOURCES = tests/test_auth.c
 tests_test_auth_CFLAGS = $(unit_cflags)
 tests_test_auth_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_address_SOURCES = tests/test_address.c
+tests_test_address_CFLAGS = $(unit_cflags)
+tests_test_address_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
 
 check_PROGRAMS += test_store_model
 TESTS += test_store_model
