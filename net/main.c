@@ -54,6 +54,7 @@ struct program {
 	const char *pid_file; /* written, to be removed */
 	int wake_fd; /* workers write here: a connection closed, or a client asked for the end */
 	bool has_auth;
+	bool has_server;
 	unsigned drain_checks;
 	atomic_int stop_asked; /* 0, or enum stop */
 };
@@ -266,6 +267,7 @@ static bool start_server(struct program *p, struct failure *f)
 		return false;
 	if (server_init(&p->server, &o) != STATUS_OK)
 		return fail_environment(f, "no memory for %u workers", p->settings.thread_count);
+	p->has_server = true;
 	if (server_start(&p->server) != STATUS_OK)
 		return fail_environment(f, "cannot start a thread: %s", strerror(errno));
 	if (listeners_start(&p->listeners, &p->server, p->base) != STATUS_OK)
@@ -382,6 +384,24 @@ static void tame_malloc(void)
 	mallopt(M_TOP_PAD, 16 << 10);
 }
 
+/* Takes down what start brought up, as far as it came. */
+static void finish(struct program *p)
+{
+	listeners_close(&p->listeners);
+	if (p->has_server) {
+		server_stop(&p->server);
+		server_fini(&p->server);
+	}
+	if (p->base)
+		event_base_free(p->base);
+	event_memory_install(NULL);
+	if (p->store)
+		store_fini(p->store);
+	if (p->has_auth)
+		auth_fini(&p->auth);
+	remove_pid(p);
+}
+
 static int report(const struct failure *f)
 {
 	fprintf(stderr, "larder: %s\n", f->text);
@@ -416,20 +436,12 @@ int main(int argc, char **argv)
 	if (print_information(&p->settings))
 		return 0;
 	hold_signals(true);
-	if (!start(p, &f)) {
-		listeners_close(&p->listeners);
-		remove_pid(p);
-		return report(&f);
-	}
-	event_base_dispatch(p->base);
+	bool started = start(p, &f);
 
-	listeners_close(&p->listeners);
-	server_stop(&p->server);
-	server_fini(&p->server);
-	event_memory_install(NULL);
-	store_fini(p->store);
-	if (p->has_auth)
-		auth_fini(&p->auth);
-	remove_pid(p);
-	return 0;
+	if (started)
+		event_base_dispatch(p->base);
+	/* A second signal is no reason to leave half-way. */
+	hold_signals(true);
+	finish(p);
+	return started ? 0 : report(&f);
 }
