@@ -26,7 +26,8 @@ void worker_flush_due(struct worker *w)
 		store_enter(w->store, w->now);
 		store_flush(w->store);
 		store_leave(w->store);
-		atomic_store_explicit(&sv->flush_at, 0, memory_order_relaxed);
+		/* release: pairs with the acquire in worker_read_clock */
+		atomic_store_explicit(&sv->flush_at, 0, memory_order_release);
 	}
 	pthread_mutex_unlock(&sv->flush_lock);
 }

@@ -100,7 +100,7 @@ static inline void worker_count_blocked(struct worker *w, int32_t change)
 static inline void worker_read_clock(struct worker *w)
 {
 	w->now = clock_now(&w->server->clock);
-	uint32_t flush_at = atomic_load_explicit(&w->server->flush_at, memory_order_relaxed);
+	uint32_t flush_at = atomic_load_explicit(&w->server->flush_at, memory_order_acquire);
 	if (unlikely(flush_at != 0 && w->now >= flush_at))
 		worker_flush_due(w);
 }
