@@ -110,6 +110,7 @@ static void admin_debugtime(struct admin *ad)
 		return;
 	}
 	clock_move(&sv->clock, (int32_t)seconds);
+	worker_read_clock(ad->conn->worker);
 	answer_reply(ad, REPLY_OK);
 }
 

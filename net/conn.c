@@ -411,7 +411,7 @@ static void conn_set_blocked(struct conn *c, bool blocked)
 	uint8_t state = blocked ? CONN_BLOCKED : c->fill != NULL ? CONN_FILLING : CONN_READING;
 
 	c->blocked = blocked;
-	w->blocked_count += blocked ? 1u : -1u;
+	worker_count_blocked(w, blocked ? 1 : -1);
 	event_del(&c->event);
 	event_assign(&c->event, w->base, conn_fd(c), (blocked ? EV_WRITE : EV_READ) | EV_PERSIST,
 		     conn_on_event, c);
@@ -592,7 +592,7 @@ void conn_close(struct conn *c)
 	atomic_store_explicit(&c->state, CONN_NONE, memory_order_relaxed);
 	if (c->ready)
 		worker_remove_ready(w, c);
-	w->blocked_count -= c->blocked;
+	worker_count_blocked(w, c->blocked ? -1 : 0);
 	if (c->watcher != NULL)
 		watch_end(c);
 	store_enter(w->store, w->now);

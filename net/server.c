@@ -96,6 +96,7 @@ enum status server_init(struct server *sv, const struct server_options *options)
 	sv->crawler_enabled = true;
 	sv->slab_automove = 1;
 	clock_init(&sv->clock);
+	pthread_mutex_init(&sv->flush_lock, NULL);
 	status = init_pools(sv);
 	if (status != STATUS_OK)
 		return status;
@@ -157,4 +158,5 @@ void server_fini(struct server *sv)
 	fini_observers(sv);
 	buffer_pool_fini(&sv->buffers);
 	block_pool_fini(&sv->connections);
+	pthread_mutex_destroy(&sv->flush_lock);
 }

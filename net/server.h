@@ -56,6 +56,7 @@ struct server {
 	/* locked inside */
 	struct buffer_pool buffers;
 	struct block_pool connections;
+	pthread_mutex_t flush_lock; /* held while a delayed flush_all is carried out */
 
 	/* atomic: relaxed. The listener counts up before server_assign and undoes it when that fails;
 	 * the worker counts curr_connections down when a connection ends. */

@@ -130,6 +130,15 @@ static void stats_process(struct conn *c)
 	stat_seconds(c, "rusage_system", &usage.ru_stime);
 }
 
+static uint64_t count_blocked(struct server *sv)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < sv->worker_count; i++)
+		count += atomic_load_explicit(&sv->workers[i].blocked_count, memory_order_relaxed);
+	return count;
+}
+
 static void stats_connections(struct conn *c, const struct totals *t)
 {
 	struct server *sv = c->worker->server;
@@ -139,6 +148,7 @@ static void stats_connections(struct conn *c, const struct totals *t)
 	stat_number(c, "total_connections", t->total_connections);
 	stat_number(c, "rejected_connections", t->rejected_connections);
 	stat_number(c, "connection_structures", block_pool_used_blocks(&sv->connections));
+	stat_number(c, "blocked_connections", count_blocked(sv));
 	stat_number(c, "response_obj_oom", t->workers.response_oom);
 	stat_number(c, "read_buf_count", buffer_pool_used_blocks(&sv->buffers));
 	stat_number(c, "read_buf_bytes", budget_account(sv->budget, ACCOUNT_BUFFERS));

@@ -14,19 +14,22 @@
 
 /* --- what the loop runs ----------------------------------------------------------------------- */
 
+/* One worker does it; whoever else sees that it is time waits until it is done, so that none answers
+ * with what is to go. */
 void worker_flush_due(struct worker *w)
 {
 	struct server *sv = w->server;
-	uint32_t at = atomic_load_explicit(&sv->flush_at, memory_order_relaxed);
 
-	if (at == 0 || w->now < at)
-		return;
-	/* One worker does it; the others see nothing to do. */
-	if (!atomic_compare_exchange_strong(&sv->flush_at, &at, 0))
-		return;
-	store_enter(w->store, w->now);
-	store_flush(w->store);
-	store_leave(w->store);
+	pthread_mutex_lock(&sv->flush_lock);
+	uint32_t at = atomic_load_explicit(&sv->flush_at, memory_order_relaxed);
+	if (at != 0 && w->now >= at) {
+		store_enter(w->store, w->now);
+		store_flush(w->store);
+		store_leave(w->store);
+		/* release: pairs with the acquire in worker_read_clock */
+		atomic_store_explicit(&sv->flush_at, 0, memory_order_release);
+	}
+	pthread_mutex_unlock(&sv->flush_lock);
 }
 
 void *worker_take_buffer(struct worker *w, size_t bytes, uint8_t *size_index)

@@ -51,7 +51,7 @@ struct worker {
 	struct conn *ready_head;   /* yielded, to be run after the next look at the sockets */
 	struct conn **ready_tail;
 	struct conn *connections;  /* all of this worker's */
-	uint32_t blocked_count;    /* connections that wait for their client to read */
+	_Atomic uint32_t blocked_count; /* connections that wait for their client to read; stats look */
 	bool batch_rewinds;        /* its requests can be parsed again */
 	unsigned index;
 	bool stopping;
@@ -90,11 +90,18 @@ void *worker_take_buffer(struct worker *w, size_t bytes, uint8_t *size_index);
 /* worker_flush_due: carries out a delayed flush_all whose time has come. */
 void worker_flush_due(struct worker *w);
 
+static inline void worker_count_blocked(struct worker *w, int32_t change)
+{
+	uint32_t count = atomic_load_explicit(&w->blocked_count, memory_order_relaxed);
+	atomic_store_explicit(&w->blocked_count, count + (uint32_t)change, memory_order_relaxed);
+}
+
 /* worker_read_clock: at the beginning of every turn; the one place where time is read. */
 static inline void worker_read_clock(struct worker *w)
 {
 	w->now = clock_now(&w->server->clock);
-	if (unlikely(atomic_load_explicit(&w->server->flush_at, memory_order_relaxed) != 0))
+	uint32_t flush_at = atomic_load_explicit(&w->server->flush_at, memory_order_acquire);
+	if (unlikely(flush_at != 0 && w->now >= flush_at))
 		worker_flush_due(w);
 }
 

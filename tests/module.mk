@@ -102,3 +102,22 @@ EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ket
 	tests/clients/with_php.php tests/clients/with_twemproxy.py tests/clients/with_ketama.py \
 	tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/node/with_memcached.js
+
+# net: whole servers in the test's process, clients on socket pairs
+if HAVE_CRITERION
+net_tests = tests/test_buffer_pool tests/test_conn tests/test_dispatch
+check_PROGRAMS += $(net_tests)
+TESTS += $(net_tests)
+net_test_support = tests/support/net_server.c tests/support/net_server.h tests/support/random.h
+net_test_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+net_test_ldadd = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_buffer_pool_SOURCES = tests/test_buffer_pool.c tests/support/random.h
+tests_test_buffer_pool_CFLAGS = $(net_test_cflags)
+tests_test_buffer_pool_LDADD = $(net_test_ldadd)
+tests_test_conn_SOURCES = tests/test_conn.c $(net_test_support)
+tests_test_conn_CFLAGS = $(net_test_cflags)
+tests_test_conn_LDADD = $(net_test_ldadd)
+tests_test_dispatch_SOURCES = tests/test_dispatch.c $(net_test_support)
+tests_test_dispatch_CFLAGS = $(net_test_cflags)
+tests_test_dispatch_LDADD = $(net_test_ldadd)
+endif

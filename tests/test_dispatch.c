@@ -1,0 +1,248 @@
+/* test_dispatch.c: what commands mean, where time or several clients are part of it. What one client
+ * sees at one moment is in tests/wire. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/net_server.h"
+
+static struct net_server ns;
+static int fd;
+
+static void start(const char *flags)
+{
+	net_server_start(&ns, flags);
+	fd = net_connect(&ns);
+}
+
+static void stop(void)
+{
+	close(fd);
+	net_server_stop(&ns);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+Test(dispatch, an_item_is_gone_in_the_second_its_time_is_over)
+{
+	start("");
+	net_converse(fd, "set a 0 100 1\r\nx\r\nmg a t\r\n", "STORED\r\nHD t100\r\n");
+	net_pass_seconds(&ns, 98);
+	net_converse(fd, "get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n");
+	net_pass_seconds(&ns, 2);
+	net_converse(fd, "get a\r\nmg a\r\ntouch a 5\r\nincr a 1\r\ndelete a\r\n",
+		     "END\r\nEN\r\nNOT_FOUND\r\nNOT_FOUND\r\nNOT_FOUND\r\n");
+	stop();
+}
+
+Test(dispatch, touch_and_gat_give_a_new_time)
+{
+	start("");
+	net_converse(fd, "set a 0 10 1\r\nx\r\nset b 0 10 1\r\ny\r\nset c 0 10 1\r\nz\r\n",
+		     "STORED\r\nSTORED\r\nSTORED\r\n");
+	net_converse(fd, "touch a 1000\r\ngat 1000 b\r\nmg c T1000\r\n",
+		     "TOUCHED\r\nVALUE b 0 1\r\ny\r\nEND\r\nHD\r\n");
+	net_pass_seconds(&ns, 500);
+	net_converse(fd, "get a b c\r\n", "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\ny\r\nVALUE c 0 1\r\nz\r\nEND\r\n");
+	net_pass_seconds(&ns, 600);
+	net_converse(fd, "get a b c\r\n", "END\r\n");
+	stop();
+}
+
+Test(dispatch, thirty_days_are_from_now_and_more_is_a_date)
+{
+	char say[64];
+
+	start("");
+	net_converse(fd, "set a 0 2592000 1\r\nx\r\nset b 0 2592001 1\r\ny\r\nget a b\r\n",
+		     "STORED\r\nSTORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+	snprintf(say, sizeof(say), "set c 0 %lld 1\r\nz\r\n",
+		 (long long)clock_wall(&ns.server.clock) + 100);
+	net_converse(fd, say, "STORED\r\n");
+	net_pass_seconds(&ns, 95);
+	net_converse(fd, "get c\r\n", "VALUE c 0 1\r\nz\r\nEND\r\n");
+	net_pass_seconds(&ns, 10);
+	net_converse(fd, "get c\r\n", "END\r\n");
+	stop();
+}
+
+Test(dispatch, a_delayed_flush_takes_what_is_there_when_its_time_comes)
+{
+	start("-t 3");
+	net_converse(fd, "set a 0 0 1\r\nx\r\nflush_all 60\r\nget a\r\n",
+		     "STORED\r\nOK\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+	net_pass_seconds(&ns, 30);
+	net_converse(fd, "set b 0 0 1\r\ny\r\nget a b\r\n",
+		     "STORED\r\nVALUE a 0 1\r\nx\r\nVALUE b 0 1\r\ny\r\nEND\r\n");
+	net_pass_seconds(&ns, 31);
+	net_converse(fd, "get a b\r\n", "END\r\n");
+	net_converse(fd, "set c 0 0 1\r\nz\r\n", "STORED\r\n");
+	net_pass_seconds(&ns, 100);
+	net_converse(fd, "get c\r\n", "VALUE c 0 1\r\nz\r\nEND\r\n");
+	stop();
+}
+
+Test(dispatch, a_later_flush_takes_the_place_of_a_delayed_one)
+{
+	start("");
+	net_converse(fd, "flush_all 60\r\nflush_all\r\nset a 0 0 1\r\nx\r\n", "OK\r\nOK\r\nSTORED\r\n");
+	net_pass_seconds(&ns, 100);
+	net_converse(fd, "get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n");
+	stop();
+}
+
+Test(dispatch, debugtime_moves_the_clock)
+{
+	start("");
+	net_converse(fd, "set a 0 100 1\r\nx\r\ndebugtime +200\r\nget a\r\n", "STORED\r\nOK\r\nEND\r\n");
+	net_converse(fd, "debugtime x\r\ndebugtime\r\n", "ERROR\r\nERROR\r\n");
+	stop();
+}
+
+Test(dispatch, mg_tells_the_seconds_since_the_last_access)
+{
+	start("");
+	net_converse(fd, "set a 0 0 1\r\nx\r\nmg a l h\r\n", "STORED\r\nHD l0 h0\r\n");
+	net_pass_seconds(&ns, 3);
+	store_maintain(store_thread_get(ns.store, ns.server.worker_count), clock_now(&ns.server.clock));
+	net_converse(fd, "mg a u h\r\n", "HD h1\r\n");
+	stop();
+}
+
+/* --- several clients -------------------------------------------------------------------------- */
+
+Test(dispatch, one_client_wins_and_the_others_are_told)
+{
+	char text[32];
+	unsigned winners = 0;
+	int fds[10];
+
+	start("-t 4");
+	for (unsigned i = 0; i < 10; i++)
+		fds[i] = net_connect(&ns);
+	for (unsigned i = 0; i < 10; i++)
+		net_say(fds[i], "mg a N30\r\n");
+	for (unsigned i = 0; i < 10; i++) {
+		size_t length = 0;
+		while (length < 6)
+			length += net_receive_some(fds[i], text + length, 6 - length);
+		winners += memcmp(text, "HD W\r\n", 6) == 0;
+		cr_assert(memcmp(text, "HD W\r\n", 6) == 0 || memcmp(text, "HD Z\r\n", 6) == 0);
+		close(fds[i]);
+	}
+	cr_assert_eq(winners, 1);
+	stop();
+}
+
+Test(dispatch, who_recaches_with_its_unique_ends_the_staleness)
+{
+	char text[64] = "", say[64];
+	unsigned long long cas;
+	int other;
+
+	start("");
+	other = net_connect(&ns);
+	net_converse(fd, "ms a 1 T100\r\nx\r\nmd a I T30\r\n", "HD\r\nHD\r\n");
+	net_say(fd, "mg a v c\r\n");
+	net_receive_some(fd, text, sizeof(text) - 1);
+	cr_assert_eq(sscanf(text, "VA 1 c%llu X W\r\nx\r\n", &cas), 1, "%s", text);
+	net_converse(other, "mg a v t\r\n", "VA 1 t30 Z X\r\nx\r\n");
+	snprintf(say, sizeof(say), "ms a 1 C%llu T50\r\ny\r\n", cas);
+	net_converse(fd, say, "HD\r\n");
+	net_converse(other, "mg a v t\r\n", "VA 1 t50\r\ny\r\n");
+	close(other);
+	stop();
+}
+
+Test(dispatch, a_unique_given_is_the_unique_of_the_item)
+{
+	start("");
+	net_converse(fd, "ms a 1 E12345 c\r\nx\r\n", "HD c12345\r\n");
+	net_converse(fd, "gets a\r\n", "VALUE a 0 1 12345\r\nx\r\nEND\r\n");
+	net_converse(fd, "ms n 1 E7\r\n1\r\nma n E8 c v\r\nmg n c\r\n", "HD\r\nVA 1 c8\r\n2\r\nHD c8\r\n");
+	net_converse(fd, "md a I E99\r\nmg a c\r\n", "HD\r\nHD c99 X W\r\n");
+	net_converse(fd, "mg new N0 E5 c\r\n", "HD c5 W\r\n");
+	stop();
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+Test(dispatch, without_eviction_a_full_cache_refuses_and_forgets_what_was_to_be_replaced)
+{
+	char say[3000], key[16];
+	unsigned refused = 0;
+
+	start("-m 8 -M");
+	memset(say, 0, sizeof(say));
+	net_converse(fd, "set old 0 0 1\r\nx\r\n", "STORED\r\n");
+	for (unsigned i = 0; i < 20000 && refused == 0; i++) {
+		char reply[64] = "";
+		snprintf(key, sizeof(key), "key%u", i);
+		int length = snprintf(say, sizeof(say), "set %s 0 0 2000\r\n%02000d\r\n", key, i);
+		net_send(fd, say, (size_t)length);
+		net_receive_some(fd, reply, sizeof(reply) - 1);
+		refused += strcmp(reply, "SERVER_ERROR out of memory storing object\r\n") == 0;
+		cr_assert(refused || strcmp(reply, "STORED\r\n") == 0, "%s", reply);
+	}
+	cr_assert_eq(refused, 1);
+	int length = snprintf(say, sizeof(say), "set old 0 0 2000\r\n%02000d\r\nget old\r\n", 1);
+	net_send(fd, say, (size_t)length);
+	net_expect(fd, "SERVER_ERROR out of memory storing object\r\nEND\r\n");
+	cr_assert_geq(net_stat(&ns, "stats", "store_no_memory"), 2);
+	cr_assert_eq(net_stat(&ns, "stats", "evictions"), 0);
+	stop();
+}
+
+/* --- watchers --------------------------------------------------------------------------------- */
+
+Test(dispatch, a_watcher_that_does_not_read_loses_lines_and_nothing_else)
+{
+	start("-t 2 -o watcher_logbuf_size=8");
+	int watcher = net_connect_small(&ns);
+	net_converse(watcher, "watch fetchers\r\n", "OK\r\n");
+	for (unsigned i = 0; i < 5000; i++)
+		net_converse(fd, "get a\r\n", "END\r\n");
+	cr_assert_gt(net_stat(&ns, "stats", "log_watcher_skipped"), 0);
+	cr_assert_eq(net_stat(&ns, "stats", "log_watchers"), 1);
+	close(watcher);
+	net_wait_stat(&ns, "stats", "log_watchers", 0);
+	cr_assert_eq(net_stat(&ns, "stats budget", "logs"), 0);
+	stop();
+}
+
+/* --- dumps ------------------------------------------------------------------------------------ */
+
+Test(dispatch, a_dump_is_made_as_the_client_takes_it)
+{
+	enum { ITEMS = 20000 };
+	static char text[1 << 16];
+	char say[64];
+	unsigned lines = 0;
+
+	start("-m 64");
+	for (unsigned i = 0; i < ITEMS; i++) {
+		snprintf(say, sizeof(say), "set key-%05u 0 0 1 noreply\r\nx\r\n", i);
+		net_say(fd, say);
+	}
+	net_converse(fd, "mn\r\n", "MN\r\n");
+	int dumper = net_connect_small(&ns);
+	net_say(dumper, "lru_crawler metadump all\r\nmn\r\n");
+	net_wait_stat(&ns, "stats", "blocked_connections", 1);
+	cr_assert_lt(net_stat(&ns, "stats budget", "buffers"), 256 << 10);
+	size_t kept = 0;
+	for (bool done = false; !done;) {
+		kept += net_receive_some(dumper, text + kept, sizeof(text) - 1 - kept);
+		text[kept] = '\0';
+		char *line = text;
+		for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			lines += strncmp(line, "key=key-", 8) == 0;
+			done |= strncmp(line, "MN\r", 3) == 0;
+		}
+		kept -= (size_t)(line - text);
+		memmove(text, line, kept);
+	}
+	cr_assert_eq(lines, ITEMS);
+	close(dumper);
+	stop();
+}
