@@ -1,5 +1,6 @@
 #include "store/base/region.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #define HUGE_PAGE_BYTES (2u << 20)
@@ -38,5 +39,12 @@ void region_release(struct region *r)
 void region_drop(const struct region *r, size_t offset_bytes, size_t length_bytes)
 {
 	assert(offset_bytes + length_bytes <= r->size_bytes);
-	madvise(r->base + offset_bytes, length_bytes, MADV_DONTNEED);
+	char *at = r->base + offset_bytes;
+
+	if (madvise(at, length_bytes, MADV_DONTNEED) == 0)
+		return;
+	/* Locked memory (-k) is not given back before it is unlocked. */
+	munlock(at, length_bytes);
+	if (madvise(at, length_bytes, MADV_DONTNEED) != 0)
+		memset(at, 0, length_bytes);
 }
