@@ -9,6 +9,7 @@
 #define AGE_PAGES 256u
 #define EXPIRY_PAGES 512u
 #define EXPIRY_REMOVALS 2048u
+#define EXPIRED_BATCH 8u /* removed between two safe points */
 #define FLUSH_BUCKETS 1024u
 #define FLUSH_ENTRIES 1024u
 #define SHRINK_STEPS 4u
@@ -50,6 +51,36 @@ static bool step_ages(struct store *s)
 
 /* ---- expiry ---- */
 
+struct expired {
+	unsigned count;
+	uint32_t references[EXPIRED_BATCH];
+};
+
+/* Looks at the page's entries from *index on until the batch is full. Under the class's lock, so that
+ * the page keeps its class: else references would point into the middle of other chunks. */
+static void collect_expired(struct store_thread *st, uint32_t number, struct slab_class *sc,
+                            uint32_t *index, uint32_t *next, struct expired *batch)
+	REQUIRES(sc->lock)
+{
+	struct slab *sl = &st->store->slab;
+
+	batch->count = 0;
+	for (; *index < sl->pages[number].fresh_index && batch->count < EXPIRED_BATCH; ++*index) {
+		uint32_t reference = slab_reference(sl, sc, number, *index);
+		uint32_t expiry = atomic_load_explicit(slab_expiry(sl, sc, reference),
+		                                       memory_order_seq_cst);
+		enum chunk_kind kind = item_kind(slab_chunk(sl, reference));
+
+		if (expiry == EXPIRY_NEVER)
+			continue;
+		/* A detached chunk is about to be published, or gone: look again. */
+		if (expiry > st->now || kind == CHUNK_DETACHED)
+			*next = MIN(*next, expiry);
+		else if (kind == CHUNK_ITEM)
+			batch->references[batch->count++] = reference;
+	}
+}
+
 /*
  * Removes what has expired in one page and learns the page's next expiry.
  * 1. The minimum is reset first: an expiry set from here on lowers it again.
@@ -59,42 +90,24 @@ static unsigned expire_page(struct store_thread *st, uint32_t number, struct sla
 {
 	struct store *s = st->store;
 	struct page *pg = &s->slab.pages[number];
-	const _Atomic uint32_t *entries = slab_expiry(&s->slab, sc, slab_reference(&s->slab, sc, number, 0));
-	uint32_t next = UINT32_MAX;
+	uint32_t next = UINT32_MAX, index = 0;
+	struct expired batch;
 	unsigned removed = 0;
 
 	atomic_store_explicit(&pg->min_expiry, 0, memory_order_seq_cst);
-	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
-		uint32_t expiry = atomic_load_explicit(&((_Atomic uint32_t *)entries)[i],
-		                                       memory_order_seq_cst);
-
-		if (expiry == EXPIRY_NEVER)
-			continue;
-		if (expiry > st->now) {
-			next = MIN(next, expiry);
-			continue;
-		}
-		uint32_t reference = slab_reference(&s->slab, sc, number, i);
-		enum chunk_kind kind = item_kind(chunk_item(s, reference));
-
-		if (kind == CHUNK_DETACHED)
-			next = MIN(next, expiry); /* about to be published, or gone: look again */
-		if (kind != CHUNK_ITEM)
-			continue;
+	do {
 		reclaim_room(st);
-		if (page_class_index(pg) != sc->index || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-			continue;
-		/* A new item may have taken the chunk meanwhile. */
-		if (is_expired(slab_get_expiry(&s->slab, sc, reference), st->now))
-			removed += remove_reference(st, reference, ENDED_EXPIRED);
-	}
-	if (next != UINT32_MAX) {
-		uint32_t min = atomic_load_explicit(&pg->min_expiry, memory_order_relaxed);
-
-		while ((min == 0 || next < min) &&
-		       !atomic_compare_exchange_weak(&pg->min_expiry, &min, next))
-			;
-	}
+		lock_acquire(&sc->lock);
+		batch.count = 0;
+		if (pg->state != PAGE_FREE && page_class_index(pg) == sc->index && pg->has_expiry)
+			collect_expired(st, number, sc, &index, &next, &batch);
+		lock_release(&sc->lock);
+		/* No safe point since: what was an item then is readable now. */
+		for (unsigned i = 0; i < batch.count; i++)
+			removed += remove_reference(st, batch.references[i], ENDED_EXPIRED);
+	} while (batch.count == EXPIRED_BATCH);
+	if (next != UINT32_MAX)
+		page_lower_min_expiry(pg, next);
 	return removed;
 }
 

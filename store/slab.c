@@ -421,7 +421,7 @@ static bool expiry_open(struct slab *sl, struct slab_class *sc, struct page *pg)
 	return opened;
 }
 
-static void lower_min_expiry(struct page *pg, uint32_t expiry)
+void page_lower_min_expiry(struct page *pg, uint32_t expiry)
 {
 	uint32_t min = atomic_load_explicit(&pg->min_expiry, memory_order_relaxed);
 
@@ -444,7 +444,7 @@ bool slab_set_expiry(struct slab *sl, struct slab_class *sc, uint32_t reference,
 	/* The entry before the minimum: the sweep resets the minimum before it reads the entries. */
 	atomic_store_explicit(slab_expiry(sl, sc, reference), expiry, memory_order_seq_cst);
 	if (expiry)
-		lower_min_expiry(pg, expiry);
+		page_lower_min_expiry(pg, expiry);
 	return true;
 }
 

@@ -187,6 +187,8 @@ static inline uint32_t slab_get_expiry(const struct slab *sl, const struct slab_
  * chunk that is in use. Setting 0 never fails. */
 bool slab_set_expiry(struct slab *sl, struct slab_class *sc, uint32_t reference, uint32_t expiry);
 
+void page_lower_min_expiry(struct page *pg, uint32_t expiry);
+
 /* slab_class_for: the smallest class whose chunks hold so many bytes, NULL when none does. */
 struct slab_class *slab_class_for(struct slab *sl, uint64_t bytes);
 
