@@ -114,7 +114,7 @@ static unsigned lru_victims(struct policy_queue *q, uint32_t *references, unsign
 	return n;
 }
 
-static uint32_t lru_oldest(const struct policy_queue *q)
+static uint32_t lru_oldest(struct policy_queue *q)
 {
 	return q->u.lru.tail;
 }

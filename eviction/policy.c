@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const struct policy_ops *const policies[] = { &policy_lru };
+static const struct policy_ops *const policies[] = { &policy_s3fifo, &policy_lru };
 
 const struct policy_ops *policy_at(unsigned i)
 {
@@ -15,4 +15,67 @@ const struct policy_ops *policy_find(const char *name)
 		if (strcmp(policies[i]->name, name) == 0)
 			return policies[i];
 	return NULL;
+}
+
+/* ---- what queues share ---- */
+
+enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops *ops,
+                               const struct policy_memory *memory, uint64_t references_max,
+                               uint32_t page_limit)
+{
+	*sh = (struct policy_shared){ .ops = ops, .memory = *memory };
+	uint64_t ghosts_max = ops->ghost_percent ? references_max : 0;
+
+	if (region_reserve(&sh->page_links, page_limit * sizeof(struct page_link), false) != STATUS_OK)
+		return STATUS_SYSTEM;
+	if (fifo_pool_init(&sh->fifos, memory, references_max) != STATUS_OK)
+		goto release_links;
+	if (ghost_init(&sh->ghosts, memory, ghosts_max) != STATUS_OK)
+		goto fini_fifos;
+	return STATUS_OK;
+
+fini_fifos:
+	fifo_pool_fini(&sh->fifos);
+release_links:
+	region_release(&sh->page_links);
+	return STATUS_SYSTEM;
+}
+
+void policy_shared_fini(struct policy_shared *sh)
+{
+	ghost_fini(&sh->ghosts);
+	fifo_pool_fini(&sh->fifos);
+	region_release(&sh->page_links);
+}
+
+/* ---- the circle of pages ---- */
+
+void page_circle_add(struct policy_queue *q, uint32_t *hand, uint32_t page_number)
+{
+	struct page_link *link = page_link_at(q->shared, page_number);
+
+	link->owner = q->space.owner;
+	if (!*hand) {
+		link->previous = link->next = page_number;
+		*hand = page_number;
+		return;
+	}
+	struct page_link *next = page_link_at(q->shared, *hand);
+
+	link->next = *hand;
+	link->previous = next->previous;
+	page_link_at(q->shared, next->previous)->next = page_number;
+	next->previous = page_number;
+}
+
+void page_circle_remove(struct policy_queue *q, uint32_t *hand, uint32_t page_number)
+{
+	struct page_link *link = page_link_at(q->shared, page_number);
+
+	assert(link->owner == q->space.owner);
+	if (*hand == page_number)
+		*hand = link->next == page_number ? 0 : link->next;
+	page_link_at(q->shared, link->previous)->next = link->next;
+	page_link_at(q->shared, link->next)->previous = link->previous;
+	*link = (struct page_link){ 0 };
 }

@@ -6,23 +6,52 @@
  * out; it never sees an item. One queue a size class:
  *
  *   insert   a chunk was filled and published          (may be called again for a linked chunk)
- *   hit      it was read                               (absent: the policy does not want to know)
+ *   hit      it was read                               (absent: the state byte's count is enough)
  *   remove   its item is gone, or it is being reused   (harmless for a chunk not linked)
- *   victims  name up to `max` chunks to evict; they leave the queue
+ *   victims  name up to `max` chunks to evict, with VICTIM_PROVEN; they leave the queue
  *   oldest   the next victim, without taking it
  *
- * All are called under the class's lock. Inserts and hits reach the queue through per-thread rings
- * in the order they happened, drained before any victim is chosen.
+ * and, for policies that walk the pages, page_add and page_remove. All are called under the class's
+ * lock. Inserts and hits reach the queue through per-thread rings, drained before victims are chosen.
+ *
+ * Reads are counted beside each chunk, in its state byte, by whoever reads: up to STATE_READS_MAX,
+ * without a lock. Policies that look at that count (counts_reads) need no `hit`, and then a hit of an
+ * item whose count is full writes nothing at all.
+ *
+ * What all queues of one cache share (memory, ghosts, what was learned) is in struct policy_shared.
+ * Keys come in there: `recall` when one is stored that was absent, `bury` when one was evicted. A key
+ * that recall vouches for, or whose former item was proven, is stored with STATE_PROVEN set.
  */
 #ifndef LARDER_POLICY_H
 #define LARDER_POLICY_H
 
+#include <stdatomic.h>
+
+#include "eviction/fifo.h"
+#include "eviction/ghost.h"
 #include "store/base/base.h"
+
+/* State byte of a chunk: the store's and the policy's view of one use of it. */
+#define STATE_FETCHED 0x01      /* hit since it was stored */
+#define STATE_READS_SHIFT 1
+#define STATE_READS (0x03u << STATE_READS_SHIFT)
+#define STATE_READS_MAX 3u
+#define STATE_PROVEN 0x08       /* see above; set before it is published, never after */
+
+/* On a reference that `victims` names: tell `bury` that it was proven. */
+#define VICTIM_PROVEN 0x80000000u
+
+/* Where a page stands in the circle of pages of its queue. */
+struct page_link {
+	uint32_t previous;
+	uint32_t next;
+	uint32_t owner; /* space.owner of the queue, 0: none */
+};
 
 /*
  * Where chunks and their side bytes are.
  *
- *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... |
+ *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | state 0 | state 1 | ... |
  *
  * reference = (address - arena) >> reference_shift. Page 0 is never used, so that 0 names nothing.
  */
@@ -31,7 +60,9 @@ struct chunk_space {
 	uint32_t chunk_bytes;
 	uint32_t side_offset;     /* of the policy's array in each page */
 	uint32_t side_bytes;
+	uint32_t state_offset;
 	uint32_t chunks_per_page;
+	uint32_t owner;           /* number of the class, not 0 */
 	uint64_t reciprocal;      /* of chunk_bytes, see chunk_index */
 	uint8_t reference_shift;
 	uint8_t page_shift;
@@ -68,8 +99,59 @@ static inline void *space_side(const struct chunk_space *sp, uint32_t reference)
 	       (size_t)space_chunk_index(sp, reference) * sp->side_bytes;
 }
 
+static inline uint32_t space_page_number(const struct chunk_space *sp, uint32_t reference)
+{
+	return (uint32_t)(space_offset(sp, reference) >> sp->page_shift);
+}
+
+static inline uint32_t space_reference(const struct chunk_space *sp, uint32_t page_number,
+                                       uint32_t chunk_index)
+{
+	size_t offset = ((size_t)page_number << sp->page_shift) + (size_t)chunk_index * sp->chunk_bytes;
+
+	return (uint32_t)(offset >> sp->reference_shift);
+}
+
+static inline _Atomic uint8_t *space_state(const struct chunk_space *sp, uint32_t reference)
+{
+	return (_Atomic uint8_t *)(space_page(sp, reference) + sp->state_offset +
+	                           space_chunk_index(sp, reference));
+}
+
+/* Reads and marks race with each other on purpose: a count that is lost costs a little precision. */
+static inline unsigned state_reads(uint8_t state)
+{
+	return (state & STATE_READS) >> STATE_READS_SHIFT;
+}
+
+/* state_after_read: what a hit makes of the byte; the same once it is saturated. */
+static inline uint8_t state_after_read(uint8_t state)
+{
+	if ((state & STATE_READS) != STATE_READS)
+		state = (uint8_t)(state + (1u << STATE_READS_SHIFT));
+	return state | STATE_FETCHED;
+}
+
+struct policy_ops;
+
+/* What the queues of one cache have in common. */
+struct policy_shared {
+	/* const after init */
+	const struct policy_ops *ops;
+	struct region page_links; /* struct page_link by page number; of policies with page_add */
+	struct policy_memory memory;
+	struct fifo_pool fifos;
+	/* atomic or with locks of their own */
+	struct ghost_table ghosts;
+	_Atomic uint32_t small_share; /* s3fifo: of the small queue, SHARE_ONE is all */
+	_Atomic uint32_t buried[2];   /* s3fifo: a sample of the ghosts, unproven and proven */
+};
+
+#define SHARE_ONE (1u << 30)
+
 struct policy_queue {
 	const struct policy_ops *ops;
+	struct policy_shared *shared;
 	struct chunk_space space;
 	size_t count; /* linked chunks */
 	union {
@@ -77,6 +159,12 @@ struct policy_queue {
 			uint32_t head; /* most recent */
 			uint32_t tail; /* next victim */
 		} lru;
+		struct {
+			struct fifo small;
+			size_t small_count;  /* linked in the small queue */
+			uint32_t hand_page;  /* 0: the queue has no page */
+			uint32_t hand_index; /* next chunk to look at */
+		} s3fifo;
 	} u;
 };
 
@@ -84,6 +172,8 @@ struct policy_ops {
 	const char *name;
 	const char *summary;
 	uint32_t side_bytes;
+	bool counts_reads;     /* wants the count in the state byte */
+	uint32_t ghost_percent; /* ghosts for each 100 chunks, 0: none */
 	void (*init)(struct policy_queue *q);
 	void (*insert)(struct policy_queue *q, uint32_t reference);
 	void (*hit)(struct policy_queue *q, uint32_t reference);
@@ -92,23 +182,52 @@ struct policy_ops {
 	void (*prefetch)(const struct policy_queue *q, uint32_t reference);
 	void (*remove)(struct policy_queue *q, uint32_t reference);
 	unsigned (*victims)(struct policy_queue *q, uint32_t *references, unsigned max);
-	uint32_t (*oldest)(const struct policy_queue *q);
+	uint32_t (*oldest)(struct policy_queue *q);
 	bool (*linked)(const struct policy_queue *q, uint32_t reference);
 	void (*check)(const struct policy_queue *q);
+	/* Both or none: the page's side bytes are zeros, before and after. */
+	void (*page_add)(struct policy_queue *q, uint32_t page_number);
+	void (*page_remove)(struct policy_queue *q, uint32_t page_number);
+	/* The rest: any thread, no lock; may be absent. */
+	bool (*proven)(const struct policy_queue *q, uint32_t reference);
+	/* recall: is this key, just stored, one that left too early? Learns from the answer. */
+	bool (*recall)(struct policy_shared *sh, uint64_t hash);
+	/* bury: a key was evicted; proven as `proven` said, or as its victim was. */
+	void (*bury)(struct policy_shared *sh, uint64_t hash, bool proven);
 };
 
-static inline void policy_queue_init(struct policy_queue *q, const struct policy_ops *ops,
+/* policy_shared_init: chunk references are below references_max, pages below page_limit; both bound
+ * address space only. */
+enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops *ops,
+                               const struct policy_memory *memory, uint64_t references_max,
+                               uint32_t page_limit);
+void policy_shared_fini(struct policy_shared *sh);
+
+static inline void policy_queue_init(struct policy_queue *q, struct policy_shared *shared,
                                      const struct chunk_space *space)
 {
-	*q = (struct policy_queue){ .ops = ops, .space = *space };
-	ops->init(q);
+	*q = (struct policy_queue){ .ops = shared->ops, .shared = shared, .space = *space };
+	q->ops->init(q);
 }
 
+/* ---- the circle of pages, for policies that walk it ---- */
+
+static inline struct page_link *page_link_at(const struct policy_shared *sh, uint32_t page_number)
+{
+	return (struct page_link *)sh->page_links.base + page_number;
+}
+
+/* page_circle_add: behind the page `*hand`, so that the hand comes to it last; page_circle_remove
+ * moves a hand that stands on the page to the next one, or to 0. */
+void page_circle_add(struct policy_queue *q, uint32_t *hand, uint32_t page_number);
+void page_circle_remove(struct policy_queue *q, uint32_t *hand, uint32_t page_number);
+
 extern const struct policy_ops policy_lru;
+extern const struct policy_ops policy_s3fifo;
 
 /* NULL when there is none of that name. */
 const struct policy_ops *policy_find(const char *name);
-/* The i-th policy, NULL past the last. */
+/* The i-th policy, NULL past the last; the first is the default. */
 const struct policy_ops *policy_at(unsigned i);
 
 #endif

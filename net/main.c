@@ -72,9 +72,12 @@ static bool open_store(struct program *p, struct failure *f)
 		.growth_factor = p->settings.growth_factor,
 		.thread_count = p->settings.thread_count + 1,
 		.evict = p->settings.evict,
-		.policy = policy_at(0),
+		.policy = policy_find(p->settings.eviction),
 	};
 
+	if (!o.policy)
+		return fail_usage(f, "--eviction %s: not a policy; s3fifo and lru are",
+		                  p->settings.eviction);
 	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
 		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
 	switch (store_init(&p->store, &o)) {

@@ -92,6 +92,8 @@ const char *setting_row_label(const struct setting_row *row, char *buffer, size_
 {
 	if (setting_is_extended(row))
 		snprintf(buffer, size, "-o %s", row->name);
+	else if (row->letter == '\0')
+		snprintf(buffer, size, "--%s", row->name);
 	else
 		snprintf(buffer, size, "-%c, --%s", row->letter, row->name);
 	return buffer;
@@ -342,7 +344,7 @@ static const struct setting_row *find_long(const char *name, size_t length)
 {
 	for (unsigned i = 0; i < setting_row_count; i++) {
 		const struct setting_row *row = &setting_rows[i];
-		if (row->letter != '\0' && strlen(row->name) == length &&
+		if (setting_is_flag(row) && strlen(row->name) == length &&
 		    memcmp(row->name, name, length) == 0)
 			return row;
 	}

@@ -24,6 +24,8 @@ static void row_synopsis(const struct setting_row *row, char *buffer, size_t siz
 	const char *close = row->argument != NULL ? ">" : "";
 	if (setting_is_extended(row))
 		snprintf(buffer, size, "%s%s%s%s", row->name, open, argument, close);
+	else if (row->letter == '\0')
+		snprintf(buffer, size, "--%s%s%s%s", row->name, open, argument, close);
 	else
 		snprintf(buffer, size, "-%c, --%s%s%s%s", row->letter, row->name, open, argument, close);
 }
@@ -164,8 +166,10 @@ static void print_manual_row(FILE *out, const struct setting_row *row)
 {
 	char help[512];
 	fputs(".TP\n\\fB", out);
+	if (!setting_is_extended(row) && row->letter != '\0')
+		fprintf(out, "\\-%c\\fR, \\fB", row->letter);
 	if (!setting_is_extended(row))
-		fprintf(out, "\\-%c\\fR, \\fB\\-\\-", row->letter);
+		fputs("\\-\\-", out);
 	print_roff(out, row->name);
 	fputs("\\fR", out);
 	if (row->argument != NULL)

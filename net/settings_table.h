@@ -57,6 +57,13 @@ extern const unsigned setting_row_count;
 /* setting_row_label: how a user names the row: "-p, --port" or "-o name". */
 const char *setting_row_label(const struct setting_row *row, char *buffer, size_t size);
 
+/* A flag of its own, with a letter or without. */
+static inline bool setting_is_flag(const struct setting_row *row)
+{
+	return row->class == CLASS_SETTING || row->class == CLASS_ACTION ||
+	       row->class == CLASS_INERT || row->class == CLASS_REFUSED;
+}
+
 static inline bool setting_is_extended(const struct setting_row *row)
 {
 	return row->class == CLASS_EXTENDED || row->class == CLASS_INERT_EXTENDED ||

@@ -53,11 +53,12 @@ struct limbo {
 	uint32_t stamps[LIMBO_CHUNKS]; /* low half of the epoch */
 };
 
-/* What happened to chunks, on its way to the policy. One producer; consumers hold drain_lock. */
+/* What happened to chunks, on its way to the policy. One producer; consumers hold the lock. */
 struct ring {
 	_Atomic uint32_t tail; /* producer */
 	uint32_t entries[RING_ENTRIES];
-	_Alignas(CACHE_LINE_BYTES) _Atomic uint32_t head; /* under drain_lock */
+	_Alignas(CACHE_LINE_BYTES) struct lock lock;
+	_Atomic uint32_t head; /* under lock */
 };
 
 /* Counters have one writer each, so a relaxed load and store make an increment. */
@@ -67,7 +68,7 @@ typedef _Atomic uint64_t counter;
 #define CLASS_COUNTERS(X)                                                                          \
 	X(items) X(segments) X(bytes) X(evicted) X(evicted_unfetched) X(evicted_active) X(expired)             \
 	X(expired_unfetched) X(flushed) X(out_of_memory) X(get_hits) X(cmd_set) X(delete_hits)     \
-	X(incr_hits) X(decr_hits) X(cas_hits) X(cas_badval) X(touch_hits)
+	X(incr_hits) X(decr_hits) X(cas_hits) X(cas_badval) X(touch_hits) X(ghost_hits)
 
 struct class_counters {
 #define X(name) counter name;
@@ -114,8 +115,7 @@ struct store {
 	uint64_t captive_limit_bytes;
 	struct budget budget;
 	struct index index;
-	/* under drain_lock */
-	_Alignas(CACHE_LINE_BYTES) struct lock drain_lock;
+	struct policy_shared policy_shared;
 	/* atomic */
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
@@ -190,8 +190,10 @@ void reclaim_room(struct store_thread *st);
 uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc);
 /* alloc_spare: the same from what the class has, without taking pages from others; quick to fail. */
 uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
-/* remove_reference: takes this very chunk out of the index, if it is still there. */
+/* remove_reference: takes this very chunk out of the index, if it is still there. What is evicted
+ * leaves a ghost, proven or not. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
+bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
 /* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
 bool release_page(struct store_thread *st, const struct slab_class *except);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
@@ -208,6 +210,7 @@ static inline void yield_drained(struct store_thread *st)
 }
 
 void ring_push(struct store_thread *st, uint32_t entry);
+/* drain_rings: what all threads did reaches the policy. */
 void drain_rings(struct store *s);
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);

@@ -66,7 +66,7 @@ static void collect_expired(struct store_thread *st, uint32_t number, struct sla
 
 	batch->count = 0;
 	for (; *index < sl->pages[number].fresh_index && batch->count < EXPIRED_BATCH; ++*index) {
-		uint32_t reference = slab_reference(sl, sc, number, *index);
+		uint32_t reference = slab_reference(sc, number, *index);
 		uint32_t expiry = atomic_load_explicit(slab_expiry(sl, sc, reference),
 		                                       memory_order_seq_cst);
 		enum chunk_kind kind = item_kind(slab_chunk(sl, reference));

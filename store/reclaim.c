@@ -249,7 +249,7 @@ static bool entry_is_live(struct store *s, const struct slab_class *sc, uint32_t
 
 	return pg->state != PAGE_FREE && page_class_index(pg) == sc->index &&
 	       index < pg->fresh_index &&
-	       slab_reference(&s->slab, sc, number, index) == reference &&
+	       slab_reference(sc, number, index) == reference &&
 	       item_kind(chunk_item(s, reference)) == CHUNK_ITEM;
 }
 
@@ -265,6 +265,7 @@ static void prefetch_entry(const struct store *s, uint32_t entry)
 
 static void drain_ring(struct store *s, struct ring *ring)
 {
+	lock_acquire(&ring->lock);
 	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	/* acquire: pairs with the release in ring_push */
 	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
@@ -300,14 +301,13 @@ static void drain_ring(struct store *s, struct ring *ring)
 		lock_release(&held->lock);
 	/* release: pairs with the acquire in ring_push, the slots may be written again */
 	atomic_store_explicit(&ring->head, head, memory_order_release);
+	lock_release(&ring->lock);
 }
 
 void drain_rings(struct store *s)
 {
-	lock_acquire(&s->drain_lock);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		drain_ring(s, &s->threads[i].ring);
-	lock_release(&s->drain_lock);
 }
 
 void ring_push(struct store_thread *st, uint32_t entry)
@@ -315,11 +315,8 @@ void ring_push(struct store_thread *st, uint32_t entry)
 	struct ring *ring = &st->ring;
 	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 
-	if (unlikely(tail - atomic_load_explicit(&ring->head, memory_order_acquire) == RING_ENTRIES)) {
-		lock_acquire(&st->store->drain_lock);
+	if (unlikely(tail - atomic_load_explicit(&ring->head, memory_order_acquire) == RING_ENTRIES))
 		drain_ring(st->store, ring);
-		lock_release(&st->store->drain_lock);
-	}
 	ring->entries[tail % RING_ENTRIES] = entry;
 	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 }
@@ -345,10 +342,10 @@ void adjust_count(struct store_thread *st, int32_t delta)
 
 /* ---- eviction ---- */
 
-bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending)
+static bool remove_hashed(struct store_thread *st, uint32_t reference, uint64_t hash,
+                          enum ending ending)
 {
 	struct store *s = st->store;
-	uint64_t hash = item_hash(s, reference);
 	struct bucket *b = index_lock(&s->index, hash, st);
 	struct index_slot at = { 0 };
 	uint32_t found;
@@ -368,6 +365,11 @@ bool remove_reference(struct store_thread *st, uint32_t reference, enum ending e
 	return removed;
 }
 
+bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending)
+{
+	return remove_hashed(st, reference, item_hash(st->store, reference), ending);
+}
+
 static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,
                                    uint32_t reference)
 {
@@ -376,31 +378,66 @@ static enum ending eviction_ending(const struct store_thread *st, const struct s
 	return is_expired(expiry, st->now) ? ENDED_EXPIRED : ENDED_EVICTED;
 }
 
-/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many. */
-static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven)
 {
 	struct store *s = st->store;
-	uint32_t victims[EVICT_BATCH];
-	unsigned wanted = MIN(EVICT_BATCH, MAX(1, STOCK_BYTES / sc->chunk_bytes));
-	unsigned n = 0, removed = 0;
+	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
 
-	reclaim_room(st);
-	drain_rings(s);
+	if (!remove_hashed(st, reference, hash, ending))
+		return false;
+	if (ending == ENDED_EVICTED && s->policy->bury)
+		s->policy->bury(&s->policy_shared, hash, proven);
+	return true;
+}
+
+/* Has the policy name victims; fewer than it named where some are no items any more. */
+static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t *victims,
+                               unsigned wanted)
+{
+	unsigned n = 0;
+
 	lock_acquire(&sc->lock);
 	unsigned named = sc->queue.ops->victims(&sc->queue, victims, wanted);
 
 	/* What is an item now, under the lock, stays readable until this turn's next safe point. */
 	for (unsigned i = 0; i < named; i++)
-		if (item_kind(chunk_item(s, victims[i])) == CHUNK_ITEM)
+		if (item_kind(chunk_item(s, victims[i] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
 			victims[n++] = victims[i];
 	lock_release(&sc->lock);
+	return n;
+}
+
+/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many. */
+static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+{
+	struct store *s = st->store;
+	uint32_t victims[EVICT_BATCH];
+	uint64_t hashes[EVICT_BATCH];
+	unsigned wanted = MIN(EVICT_BATCH, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+	unsigned removed = 0;
+
+	reclaim_room(st);
+	/* An exact order needs all that happened; otherwise what others did can wait in their rings. */
+	if (s->policy->hit)
+		drain_rings(s);
+	else
+		drain_ring(s, &st->ring);
+	unsigned n = choose_victims(s, sc, victims, wanted);
+
+	if (n == 0 && !s->policy->hit) {
+		drain_rings(s);
+		n = choose_victims(s, sc, victims, wanted);
+	}
 	/* The victims are the coldest memory there is: fetch all, then their buckets, then remove. */
 	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(chunk_item(s, victims[i]));
+		__builtin_prefetch(chunk_item(s, victims[i] & ~VICTIM_PROVEN));
+	for (unsigned i = 0; i < n; i++) {
+		hashes[i] = item_hash(s, victims[i] & ~VICTIM_PROVEN);
+		__builtin_prefetch(index_bucket(&s->index, hashes[i]), 1);
+	}
 	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(index_bucket(&s->index, item_hash(s, victims[i])), 1);
-	for (unsigned i = 0; i < n; i++)
-		removed += remove_reference(st, victims[i], eviction_ending(st, sc, victims[i]));
+		removed += evict_reference(st, victims[i] & ~VICTIM_PROVEN, hashes[i],
+		                           victims[i] & VICTIM_PROVEN);
 	return removed;
 }
 
@@ -482,8 +519,11 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	}
 	reclaim_room(st);
 	/* The safe point above may have let the item go. */
-	if (item_kind(chunk_item(s, reference)) == CHUNK_ITEM)
-		remove_reference(st, reference, eviction_ending(st, sc, reference));
+	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+		return;
+	bool proven = s->policy->proven && s->policy->proven(&sc->queue, reference);
+
+	evict_reference(st, reference, item_hash(s, reference), proven);
 }
 
 static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
@@ -528,7 +568,7 @@ static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t 
 	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
 		if (page_is_closed(s, sc, page_number))
 			return true;
-		evict_chunk(st, sc, slab_reference(&s->slab, sc, page_number, i));
+		evict_chunk(st, sc, slab_reference(sc, page_number, i));
 	}
 	if (await_closed(st, sc, page_number))
 		return true;

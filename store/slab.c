@@ -11,7 +11,7 @@
 
 static uint32_t side_bytes_per_chunk(const struct slab_options *o)
 {
-	return o->policy->side_bytes + 2; /* state and age */
+	return o->policy->ops->side_bytes + 2; /* state and age */
 }
 
 /* The largest chunk that lets `count` of them and their side bytes share a page. */
@@ -40,16 +40,19 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 	sc->big = chunk_bytes > CHUNK_SMALL_MAX;
 	uint32_t side_offset = chunk_bytes * sc->chunks_per_page;
 
-	sc->state_offset = side_offset + sc->chunks_per_page * o->policy->side_bytes;
-	sc->age_offset = sc->state_offset + sc->chunks_per_page;
+	uint32_t state_offset = side_offset + sc->chunks_per_page * o->policy->ops->side_bytes;
+
+	sc->age_offset = state_offset + sc->chunks_per_page;
 	sc->expiry_bytes = ALIGN_UP(sc->chunks_per_page * 4u, (uint32_t)OS_PAGE_BYTES);
 	assert(sc->age_offset + sc->chunks_per_page <= o->page_bytes);
 	sc->space = (struct chunk_space){
 		.arena = sl->arena.base,
 		.chunk_bytes = chunk_bytes,
 		.side_offset = side_offset,
-		.side_bytes = o->policy->side_bytes,
+		.side_bytes = o->policy->ops->side_bytes,
+		.state_offset = state_offset,
 		.chunks_per_page = sc->chunks_per_page,
+		.owner = index,
 		.reciprocal = chunk_reciprocal(chunk_bytes),
 		.reference_shift = sl->reference_shift,
 		.page_shift = sl->page_shift,
@@ -204,7 +207,7 @@ static void partial_remove(struct slab *sl, struct slab_class *sc, uint32_t numb
 /* Charges the page table's OS page that holds this descriptor, the first time. */
 static bool charge_table(struct slab *sl, uint32_t number)
 {
-	uint32_t needed = ALIGN_UP((uint32_t)((number + 1) * sizeof(struct page)),
+	uint32_t needed = ALIGN_UP((uint32_t)((number + 1) * (sizeof(struct page) + sizeof(struct page_link))),
 	                           (uint32_t)OS_PAGE_BYTES);
 
 	if (needed <= sl->table_charged_bytes)
@@ -268,6 +271,8 @@ static bool page_open(struct slab *sl, struct slab_class *sc)
 	atomic_store_explicit(&pg->min_expiry, 0, memory_order_relaxed);
 	sc->page_count++;
 	partial_push(sl, sc, number);
+	if (sc->queue.ops->page_add)
+		sc->queue.ops->page_add(&sc->queue, number);
 	return true;
 }
 
@@ -278,7 +283,7 @@ static uint32_t page_highest_generation(struct slab *sl, struct slab_class *sc, 
 	uint32_t highest = sl->pages[number].generation_seed;
 
 	for (uint32_t i = 0; i < sl->pages[number].fresh_index; i++) {
-		struct item *it = slab_chunk(sl, slab_reference(sl, sc, number, i));
+		struct item *it = slab_chunk(sl, slab_reference(sc, number, i));
 
 		highest = MAX(highest, word_generation(item_word(it)));
 	}
@@ -292,6 +297,8 @@ static void page_close(struct slab *sl, struct slab_class *sc, uint32_t number)
 	assert(pg->used_count == 0);
 	if (pg->listed)
 		partial_remove(sl, sc, number);
+	if (sc->queue.ops->page_remove)
+		sc->queue.ops->page_remove(&sc->queue, number);
 	pg->generation_seed = page_highest_generation(sl, sc, number);
 	atomic_store_explicit(&pg->state, PAGE_FREE, memory_order_release);
 	sc->page_count--;
@@ -312,7 +319,7 @@ static uint32_t page_pop(struct slab *sl, struct slab_class *sc, uint32_t number
 
 	if (pg->free_plus_one) {
 		index = pg->free_plus_one - 1u;
-		struct free_chunk *fc = slab_chunk(sl, slab_reference(sl, sc, number, index));
+		struct free_chunk *fc = slab_chunk(sl, slab_reference(sc, number, index));
 
 		pg->free_plus_one = fc->next_index_plus_one;
 	} else {
@@ -321,7 +328,7 @@ static uint32_t page_pop(struct slab *sl, struct slab_class *sc, uint32_t number
 	pg->used_count++;
 	if (!pg->free_plus_one && pg->fresh_index == sc->chunks_per_page)
 		partial_remove(sl, sc, number);
-	return slab_reference(sl, sc, number, index);
+	return slab_reference(sc, number, index);
 }
 
 unsigned slab_take(struct slab *sl, struct slab_class *sc, uint32_t *references, unsigned want,
@@ -512,7 +519,7 @@ static void page_check(struct slab *sl, struct slab_class *sc, uint32_t number)
 
 	assert(pg->fresh_index <= sc->chunks_per_page);
 	for (uint32_t next = pg->free_plus_one; next; free_count++) {
-		struct free_chunk *fc = slab_chunk(sl, slab_reference(sl, sc, number, next - 1));
+		struct free_chunk *fc = slab_chunk(sl, slab_reference(sc, number, next - 1));
 
 		assert(next <= pg->fresh_index);
 		assert(item_kind((struct item *)fc) == CHUNK_FREE);

@@ -31,9 +31,6 @@
 #define CHUNK_MIN_BYTES 24u
 #define CHUNK_STEP_BYTES 8u
 
-/* State byte of a chunk. */
-#define STATE_FETCHED 0x01 /* hit since it was stored */
-
 /* Age byte of a chunk: idle time since the last access, in steps that grow; see age_seconds. */
 #define AGE_MAX 255u
 
@@ -62,7 +59,6 @@ struct slab_class {
 	struct chunk_space space;
 	uint32_t chunk_bytes;
 	uint32_t chunks_per_page;
-	uint32_t state_offset;
 	uint32_t age_offset;
 	uint32_t expiry_bytes; /* of one page's expiry stretch, whole OS pages */
 	uint8_t index;
@@ -83,7 +79,7 @@ struct slab_options {
 	uint32_t chunk_min_bytes;
 	double growth_factor;
 	bool huge_pages;
-	const struct policy_ops *policy;
+	struct policy_shared *policy; /* outlives the slab */
 };
 
 struct slab {
@@ -143,19 +139,16 @@ static inline struct slab_class *slab_class_of(const struct slab *sl, uint32_t r
 	return (struct slab_class *)&sl->classes[page_class_index(slab_page(sl, reference))];
 }
 
-static inline uint32_t slab_reference(const struct slab *sl, const struct slab_class *sc,
-                                      uint32_t page_number, uint32_t chunk_index)
+static inline uint32_t slab_reference(const struct slab_class *sc, uint32_t page_number,
+                                      uint32_t chunk_index)
 {
-	size_t offset = ((size_t)page_number << sl->page_shift) + (size_t)chunk_index * sc->chunk_bytes;
-
-	return (uint32_t)(offset >> sl->reference_shift);
+	return space_reference(&sc->space, page_number, chunk_index);
 }
 
 /* Side bytes. Relaxed: each is a hint of its own, nothing else is read through it. */
 static inline _Atomic uint8_t *slab_state(const struct slab_class *sc, uint32_t reference)
 {
-	return (_Atomic uint8_t *)(space_page(&sc->space, reference) + sc->state_offset +
-	                           space_chunk_index(&sc->space, reference));
+	return space_state(&sc->space, reference);
 }
 
 static inline _Atomic uint8_t *slab_age(const struct slab_class *sc, uint32_t reference)

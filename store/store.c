@@ -88,6 +88,16 @@ static uint32_t choose_page_bytes(uint64_t limit_bytes)
 	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
 }
 
+static bool eviction_take(void *context, uint64_t bytes)
+{
+	return budget_take(&((struct store *)context)->budget, ACCOUNT_EVICTION, bytes);
+}
+
+static void eviction_give(void *context, uint64_t bytes)
+{
+	budget_give(&((struct store *)context)->budget, ACCOUNT_EVICTION, bytes);
+}
+
 static uint64_t choose_limit_max(const struct store_options *o)
 {
 	if (o->limit_max_bytes)
@@ -108,6 +118,7 @@ static enum status threads_init(struct store *s)
 	for (unsigned i = 0; i < s->thread_count; i++) {
 		s->threads[i].store = s;
 		s->threads[i].slot = i;
+		lock_init(&s->threads[i].ring.lock);
 	}
 	/* The stocks and counters of classes that a thread never uses stay untouched. */
 	budget_charge(&s->budget, ACCOUNT_THREADS, ALIGN_UP(bytes, (size_t)OS_PAGE_BYTES));
@@ -134,16 +145,17 @@ enum status store_init(struct store **out, const struct store_options *options)
 	s->captive_limit_bytes = MAX(options->limit_bytes / 2,
 	                             options->item_limit_bytes + (64ULL << 10));
 	hash_secret_init(&s->secret, options->hash_seed);
-	lock_init(&s->drain_lock);
 	budget_init(&s->budget, options->limit_bytes);
 	budget_charge(&s->budget, ACCOUNT_PAGES, ALIGN_UP(sizeof(*s), (size_t)OS_PAGE_BYTES));
 
+	uint32_t page_bytes = choose_page_bytes(options->limit_bytes);
+	struct policy_memory memory = { eviction_take, eviction_give, s };
 	struct slab_options so = {
 		.limit_max_bytes = limit_max,
-		.page_bytes = choose_page_bytes(options->limit_bytes),
+		.page_bytes = page_bytes,
 		.chunk_min_bytes = options->chunk_min_bytes,
 		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
-		.policy = options->policy,
+		.policy = &s->policy_shared,
 	};
 	struct index_callbacks callbacks = {
 		.hash_of = hash_of_entry,
@@ -152,8 +164,11 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.context = s,
 	};
 
-	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)
+	if (policy_shared_init(&s->policy_shared, options->policy, &memory, limit_max / CHUNK_MIN_BYTES,
+	                       (uint32_t)(limit_max / page_bytes + 2)) != STATUS_OK)
 		goto unmap_store;
+	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)
+		goto fini_policy;
 	if (index_init(&s->index, &s->budget, limit_max, &callbacks) != STATUS_OK)
 		goto fini_slab;
 	if (threads_init(s) != STATUS_OK)
@@ -165,6 +180,8 @@ fini_index:
 	index_fini(&s->index);
 fini_slab:
 	slab_fini(&s->slab);
+fini_policy:
+	policy_shared_fini(&s->policy_shared);
 unmap_store:
 	munmap(s, sizeof(*s));
 	return STATUS_SYSTEM;
@@ -175,6 +192,7 @@ void store_fini(struct store *s)
 	region_release(&s->thread_region);
 	index_fini(&s->index);
 	slab_fini(&s->slab);
+	policy_shared_fini(&s->policy_shared);
 	munmap(s, sizeof(*s));
 }
 
@@ -284,21 +302,20 @@ bool store_peek(struct store_thread *st, const char *key, size_t key_length, uin
 	const struct slab_class *sc = &st->store->slab.classes[view->class_index];
 
 	view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
-	view->fetched = (atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
-	                 STATE_FETCHED) != 0;
+	view->state = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed);
+	view->fetched = (view->state & STATE_FETCHED) != 0;
 	return true;
 }
 
-/* A hit writes only what it changes: at most once a second per item the age, once the state. */
+/* A hit writes only what it changes: at most once a second per item the age, and the state until its
+ * count of reads is full. */
 static void note_hit(struct store_thread *st, const struct slab_class *sc,
                      const struct item_view *view)
 {
-	if (!view->fetched) {
-		_Atomic uint8_t *state = slab_state(sc, view->reference);
-		uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
+	uint8_t state = state_after_read(view->state);
 
-		atomic_store_explicit(state, value | STATE_FETCHED, memory_order_relaxed);
-	}
+	if (state != view->state)
+		atomic_store_explicit(slab_state(sc, view->reference), state, memory_order_relaxed);
 	if (view->age)
 		atomic_store_explicit(slab_age(sc, view->reference), 0, memory_order_relaxed);
 	COUNT(st, sc->index, get_hits, 1);
@@ -444,7 +461,7 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 	struct slab_class *sc = &s->slab.classes[page_class_index(pg)];
 
 	for (; walk->chunk < sc->chunks_per_page; walk->chunk++) {
-		uint32_t reference = slab_reference(&s->slab, sc, walk->page, walk->chunk);
+		uint32_t reference = slab_reference(sc, walk->page, walk->chunk);
 		struct item_view view;
 
 		if (*left == 0)

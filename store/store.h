@@ -57,6 +57,7 @@ struct item_view {
 	uint8_t marks;         /* ITEM_KEY_BINARY | ITEM_STALE | ITEM_WON at the time of the look-up */
 	uint8_t age;           /* age byte before this look-up, see store_view_idle_seconds */
 	bool fetched;          /* was hit before this look-up */
+	uint8_t state;         /* the whole state byte then (policy.h); of store_peek and store_get */
 	bool expired;          /* of a look-up that missed: the key was there, but past its time */
 };
 

@@ -128,6 +128,9 @@ enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
 	if (unlikely(!reference))
 		return STATUS_NO_MEMORY;
 	struct item *it = chunk_item(s, reference);
+
+	if (s->policy->recall)
+		ghost_prefetch(&s->policy_shared.ghosts, spec->hash);
 	uint32_t total = (uint32_t)item_total_bytes(sc->big, spec->client_flags,
 	                                            spec->explicit_cas != 0, spec->key_length, 0);
 	uint32_t room = sc->chunk_bytes - total;
@@ -295,6 +298,29 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 	return index_insert(ix, b, hash, reference);
 }
 
+/* What the policy is told of the key's past: what its former item had earned stays with the key, and
+ * a key that was evicted too early is not new. */
+static void write_state(struct store_thread *st, uint64_t hash, uint32_t reference, uint32_t old)
+{
+	struct store *s = st->store;
+	struct slab_class *sc = slab_class_of(&s->slab, reference);
+	uint8_t state = 0;
+	bool proven = false;
+
+	if (old) {
+		const struct slab_class *old_class = slab_class_of(&s->slab, old);
+
+		state = atomic_load_explicit(slab_state(old_class, old), memory_order_relaxed) & STATE_READS;
+		proven = s->policy->proven && s->policy->proven(&old_class->queue, old);
+	} else if (s->policy->recall && s->policy->recall(&s->policy_shared, hash)) {
+		COUNT(st, sc->index, ghost_hits, 1);
+		proven = true;
+	}
+	if (state || proven)
+		atomic_store_explicit(slab_state(sc, reference), state | (proven ? STATE_PROVEN : 0),
+		                      memory_order_relaxed);
+}
+
 /* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. */
 static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
                     const struct index_slot *at, uint32_t old, int32_t *delta)
@@ -302,6 +328,7 @@ static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, ui
 	struct item *it = chunk_item(st->store, reference);
 
 	*delta = 0;
+	write_state(st, hash, reference, old);
 	/* Nobody else knows the chunk yet: a plain store will do. */
 	atomic_store_explicit(&it->word,
 	                      (item_word(it) & ~WORD_KIND) | ((uint32_t)CHUNK_ITEM << WORD_KIND_SHIFT),
@@ -753,7 +780,7 @@ static void touched(struct store_thread *st, uint32_t reference, struct item_vie
 		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
 		view->fetched = (before & STATE_FETCHED) != 0;
 	}
-	atomic_store_explicit(state, before | STATE_FETCHED, memory_order_relaxed);
+	atomic_store_explicit(state, state_after_read(before), memory_order_relaxed);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
 	if (st->store->policy->hit)
 		ring_push(st, reference | RING_HIT);

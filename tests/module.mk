@@ -3,7 +3,7 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_index tests/test_slab tests/test_settings tests/test_auth \
+unit_tests = tests/test_lru tests/test_s3fifo tests/test_index tests/test_slab tests/test_settings tests/test_auth \
 	tests/test_address
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -11,6 +11,9 @@ unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 tests_test_lru_SOURCES = tests/test_lru.c
 tests_test_lru_CFLAGS = $(unit_cflags)
 tests_test_lru_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
+tests_test_s3fifo_SOURCES = tests/test_s3fifo.c
+tests_test_s3fifo_CFLAGS = $(unit_cflags)
+tests_test_s3fifo_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_index_SOURCES = tests/test_index.c
 tests_test_index_CFLAGS = $(unit_cflags)
 tests_test_index_LDADD = $(store_libs) $(CRITERION_LIBS)

@@ -153,17 +153,16 @@ static void *maintain(void *context)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+/* One store under one policy, from start to end. */
+static void stress(const struct policy_ops *policy, unsigned threads, unsigned operations,
+                   uint64_t seed)
 {
-	unsigned threads = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
-	unsigned operations = argc > 2 ? (unsigned)atoi(argv[2]) : 100000;
-	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : test_seed(42);
 	struct store_options o = {
 		.limit_bytes = 4u << 20,
 		.item_limit_bytes = 1u << 20,
 		.thread_count = threads + 1,
 		.evict = true,
-		.policy = &policy_lru,
+		.policy = policy,
 		.hash_seed = seed,
 	};
 	pthread_t handles[65];
@@ -172,6 +171,8 @@ int main(int argc, char **argv)
 	if (threads > 64 || store_init(&store, &o) != STATUS_OK)
 		fail("no store");
 	atomic_store(&working, threads);
+	atomic_store(&done, false);
+	atomic_store(&hits, 0);
 	for (unsigned i = 0; i <= threads; i++) {
 		args[i] = (struct thread_arg){ i, operations, seed };
 		pthread_create(&handles[i], NULL, i < threads ? work : maintain, &args[i]);
@@ -187,8 +188,9 @@ int main(int argc, char **argv)
 	struct store_counters sum;
 
 	store_counters_sum(store, &sum);
-	printf("seed %llu: %lu hits, %lu refused, %llu evicted, %llu expired, %llu flushed, %llu pages moved\n",
-	       (unsigned long long)seed, atomic_load(&hits), atomic_load(&refused),
+	printf("%s, seed %llu: %lu hits, %lu refused, %llu evicted, %llu expired, %llu flushed, "
+	       "%llu pages moved\n",
+	       policy->name, (unsigned long long)seed, atomic_load(&hits), atomic_load(&refused),
 	       (unsigned long long)sum.evictions, (unsigned long long)sum.expired,
 	       (unsigned long long)sum.flushed, (unsigned long long)sum.page_moves);
 	if (atomic_load(&hits) == 0 || sum.evictions == 0 || sum.expired == 0)
@@ -196,6 +198,17 @@ int main(int argc, char **argv)
 	if (atomic_load(&refused) != 0)
 		fail("a store was refused while something could be evicted");
 	store_fini(store);
-	printf("1 passed, 0 failed\n");
+}
+
+int main(int argc, char **argv)
+{
+	unsigned threads = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
+	unsigned operations = argc > 2 ? (unsigned)atoi(argv[2]) : 50000;
+	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : test_seed(42);
+	unsigned policies = 0;
+
+	for (; policy_at(policies); policies++)
+		stress(policy_at(policies), threads, operations, seed);
+	printf("%u passed, 0 failed\n", policies);
 	return 0;
 }

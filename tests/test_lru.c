@@ -11,6 +11,7 @@
 
 struct bench {
 	char *arena;
+	struct policy_shared shared;
 	struct policy_queue queue;
 	uint32_t order[CHUNKS]; /* most recent first */
 	unsigned count;
@@ -35,7 +36,8 @@ static void bench_init(struct bench *b)
 
 	memset(b, 0, sizeof(*b));
 	space.arena = b->arena = calloc(2, 1u << PAGE_SHIFT);
-	policy_queue_init(&b->queue, &policy_lru, &space);
+	b->shared.ops = &policy_lru;
+	policy_queue_init(&b->queue, &b->shared, &space);
 }
 
 static void naive_remove(struct bench *b, uint32_t reference)
@@ -131,5 +133,5 @@ Test(policy, is_found_by_name)
 {
 	cr_assert_eq(policy_find("lru"), &policy_lru);
 	cr_assert_null(policy_find("nothing"));
-	cr_assert_eq(policy_at(0), &policy_lru);
+	cr_assert_eq(policy_at(0), &policy_s3fifo);
 }

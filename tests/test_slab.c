@@ -4,7 +4,18 @@
 #include "store/slab.h"
 
 static struct budget budget;
+static struct policy_shared shared;
 static struct slab slab;
+
+static bool take_bytes(void *context, uint64_t bytes)
+{
+	return budget_take(context, ACCOUNT_EVICTION, bytes);
+}
+
+static void give_bytes(void *context, uint64_t bytes)
+{
+	budget_give(context, ACCOUNT_EVICTION, bytes);
+}
 
 static void open_slab(uint32_t page_bytes)
 {
@@ -12,10 +23,13 @@ static void open_slab(uint32_t page_bytes)
 		.limit_max_bytes = 64u << 20,
 		.page_bytes = page_bytes,
 		.growth_factor = 1.07,
-		.policy = &policy_lru,
+		.policy = &shared,
 	};
 
+	struct policy_memory memory = { take_bytes, give_bytes, &budget };
+
 	budget_init(&budget, 64u << 20);
+	cr_assert_eq(policy_shared_init(&shared, policy_at(0), &memory, 1u << 20, 1u << 14), STATUS_OK);
 	cr_assert_eq(slab_init(&slab, &o, &budget), STATUS_OK);
 }
 
@@ -34,6 +48,7 @@ Test(slab, every_size_up_to_the_largest_has_the_smallest_class_that_holds_it)
 		}
 		cr_assert_null(slab_class_for(&slab, slab.chunk_max_bytes + 1));
 		slab_fini(&slab);
+		policy_shared_fini(&shared);
 	}
 }
 
@@ -74,6 +89,7 @@ Test(slab, memory_of_an_emptied_page_goes_back_to_the_budget)
 	/* One page with room stays with its class. */
 	cr_assert_eq(slab_pages_in_use(&slab), 1);
 	slab_fini(&slab);
+	policy_shared_fini(&shared);
 }
 
 Test(slab, a_chunk_never_has_the_same_cas_twice_even_when_its_page_was_dropped)
@@ -106,6 +122,7 @@ Test(slab, a_chunk_never_has_the_same_cas_twice_even_when_its_page_was_dropped)
 		}
 	}
 	slab_fini(&slab);
+	policy_shared_fini(&shared);
 }
 
 Test(slab, an_expiry_is_kept_only_where_one_was_set_and_charged)
@@ -126,6 +143,7 @@ Test(slab, an_expiry_is_kept_only_where_one_was_set_and_charged)
 	cr_assert_eq(slab_get_expiry(&slab, sc, references[1]), 0);
 	slab_check(&slab);
 	slab_fini(&slab);
+	policy_shared_fini(&shared);
 }
 
 Test(slab, ages_follow_the_seconds_ever_more_coarsely)

@@ -46,14 +46,15 @@ static size_t key_of(unsigned i, char *key)
 	return length;
 }
 
-static void model_init(struct model *m, uint64_t limit_bytes, uint64_t seed)
+static void model_init(struct model *m, const struct policy_ops *policy, uint64_t limit_bytes,
+                       uint64_t seed)
 {
 	struct store_options o = {
 		.limit_bytes = limit_bytes,
 		.item_limit_bytes = 1u << 20,
 		.thread_count = 2,
 		.evict = true,
-		.policy = &policy_lru,
+		.policy = policy,
 		.hash_seed = seed,
 	};
 
@@ -321,11 +322,12 @@ static void do_any(struct model *m)
 	}
 }
 
-static void run(uint64_t limit_bytes, bool may_miss, uint64_t seed, unsigned steps)
+static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_miss, uint64_t seed,
+                unsigned steps)
 {
 	static struct model m;
 
-	model_init(&m, limit_bytes, seed);
+	model_init(&m, policy, limit_bytes, seed);
 	m.may_miss = may_miss;
 	for (unsigned step = 0; step < steps; step++) {
 		store_enter(m.st, m.now);
@@ -346,11 +348,12 @@ static void run(uint64_t limit_bytes, bool may_miss, uint64_t seed, unsigned ste
 Test(store_model, agrees_with_the_naive_model_while_memory_is_ample)
 {
 	for (uint64_t seed = 1; seed <= 3; seed++)
-		run(64u << 20, false, test_seed(seed * 7919), 20000);
+		run(policy_at(0), 64u << 20, false, test_seed(seed * 7919), 20000);
 }
 
 Test(store_model, never_answers_wrong_under_memory_pressure)
 {
-	for (uint64_t seed = 1; seed <= 3; seed++)
-		run(4u << 20, true, test_seed(seed * 104729), 20000);
+	for (unsigned i = 0; policy_at(i); i++)
+		for (uint64_t seed = 1; seed <= 3; seed++)
+			run(policy_at(i), 4u << 20, true, test_seed(seed * 104729), 20000);
 }

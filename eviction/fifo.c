@@ -1,0 +1,207 @@
+#include "eviction/fifo.h"
+
+enum status fifo_pool_init(struct fifo_pool *p, const struct policy_memory *memory,
+                           uint64_t references_max)
+{
+	/* Removed entries wait in a queue until they come up or are filtered: as many again. */
+	uint64_t blocks = 2 * references_max / FIFO_BLOCK_ENTRIES + 1024;
+
+	*p = (struct fifo_pool){ .memory = *memory, .block_limit = (uint32_t)blocks, .fresh = 1 };
+	lock_init(&p->lock);
+	if (region_reserve(&p->blocks, blocks * OS_PAGE_BYTES, false) != STATUS_OK)
+		return STATUS_SYSTEM;
+	if (region_reserve(&p->links, blocks * sizeof(uint32_t), false) == STATUS_OK)
+		return STATUS_OK;
+	region_release(&p->blocks);
+	return STATUS_SYSTEM;
+}
+
+void fifo_pool_fini(struct fifo_pool *p)
+{
+	region_release(&p->links);
+	region_release(&p->blocks);
+}
+
+/* ---- blocks ---- */
+
+static uint32_t *block_at(const struct fifo_pool *p, uint32_t block)
+{
+	return (uint32_t *)(p->blocks.base + (size_t)block * OS_PAGE_BYTES);
+}
+
+static uint32_t *link_of(const struct fifo_pool *p, uint32_t block)
+{
+	return (uint32_t *)p->links.base + block;
+}
+
+/* A block that was never used; its link may be the first on an OS page. */
+static uint32_t take_fresh(struct fifo_pool *p)
+{
+	uint64_t links_bytes = ALIGN_UP((p->fresh + 1) * sizeof(uint32_t), (uint64_t)OS_PAGE_BYTES);
+
+	if (p->fresh == p->block_limit)
+		return 0;
+	if (links_bytes > p->links_charged_bytes) {
+		if (!p->memory.take(p->memory.context, links_bytes - p->links_charged_bytes))
+			return 0;
+		p->links_charged_bytes = links_bytes;
+	}
+	return p->fresh++;
+}
+
+static uint32_t block_take(struct fifo_pool *p)
+{
+	uint32_t block;
+
+	if (!p->memory.take(p->memory.context, OS_PAGE_BYTES))
+		return 0;
+	lock_acquire(&p->lock);
+	block = p->free_head;
+	if (block)
+		p->free_head = *link_of(p, block);
+	else
+		block = take_fresh(p);
+	if (block) {
+		*link_of(p, block) = 0;
+		p->in_use++;
+	}
+	lock_release(&p->lock);
+	if (!block)
+		p->memory.give(p->memory.context, OS_PAGE_BYTES);
+	return block;
+}
+
+static void block_give(struct fifo_pool *p, uint32_t block)
+{
+	region_drop(&p->blocks, (size_t)block * OS_PAGE_BYTES, OS_PAGE_BYTES);
+	p->memory.give(p->memory.context, OS_PAGE_BYTES);
+	lock_acquire(&p->lock);
+	*link_of(p, block) = p->free_head;
+	p->free_head = block;
+	p->in_use--;
+	lock_release(&p->lock);
+}
+
+/* ---- queues ---- */
+
+static bool append_block(struct fifo_pool *p, struct fifo *f)
+{
+	uint32_t block = block_take(p);
+
+	if (!block)
+		return false;
+	if (f->last_block)
+		*link_of(p, f->last_block) = block;
+	else
+		f->first_block = block;
+	f->last_block = block;
+	f->last_index = 0;
+	return true;
+}
+
+bool fifo_push(struct fifo_pool *p, struct fifo *f, uint32_t reference)
+{
+	if (!f->last_block || f->last_index == FIFO_BLOCK_ENTRIES)
+		if (!append_block(p, f))
+			return false;
+	block_at(p, f->last_block)[f->last_index++] = reference;
+	f->count++;
+	return true;
+}
+
+uint32_t fifo_first(const struct fifo_pool *p, const struct fifo *f)
+{
+	return f->count ? block_at(p, f->first_block)[f->first_index] : 0;
+}
+
+/* The first block is used up, or the queue is empty: nothing stays behind. */
+static void drop_first_block(struct fifo_pool *p, struct fifo *f)
+{
+	uint32_t block = f->first_block;
+
+	f->first_block = *link_of(p, block);
+	f->first_index = 0;
+	if (!f->first_block)
+		f->last_block = f->last_index = 0;
+	block_give(p, block);
+}
+
+uint32_t fifo_pop(struct fifo_pool *p, struct fifo *f)
+{
+	if (f->count == 0)
+		return 0;
+	uint32_t reference = block_at(p, f->first_block)[f->first_index++];
+
+	f->count--;
+	if (f->first_index == FIFO_BLOCK_ENTRIES)
+		drop_first_block(p, f);
+	else if (f->count == 0)
+		f->first_index = f->last_index = 0; /* the last block stays: queues hover around empty */
+	return reference;
+}
+
+void fifo_filter(struct fifo_pool *p, struct fifo *f,
+                 bool (*keep)(void *context, uint32_t reference), void *context)
+{
+	/* What is kept is written to the front of what was read, so no memory is needed. */
+	uint32_t block = f->first_block, index = f->first_index;
+	uint32_t to_block = block, to_index = index;
+	size_t left = f->count, kept = 0;
+
+	for (; left > 0; left--) {
+		uint32_t reference = block_at(p, block)[index];
+
+		if (keep(context, reference)) {
+			if (to_index == FIFO_BLOCK_ENTRIES) {
+				to_block = *link_of(p, to_block);
+				to_index = 0;
+			}
+			block_at(p, to_block)[to_index++] = reference;
+			kept++;
+		}
+		if (++index == FIFO_BLOCK_ENTRIES) {
+			block = *link_of(p, block);
+			index = 0;
+		}
+	}
+	f->count = kept;
+	if (!to_block)
+		return;
+	f->last_block = to_block;
+	f->last_index = to_index;
+	for (block = *link_of(p, to_block); block;) {
+		uint32_t next = *link_of(p, block);
+
+		block_give(p, block);
+		block = next;
+	}
+	*link_of(p, to_block) = 0;
+	if (kept == 0)
+		f->first_index = f->last_index = 0;
+}
+
+void fifo_clear(struct fifo_pool *p, struct fifo *f)
+{
+	while (f->first_block)
+		drop_first_block(p, f);
+	f->count = 0;
+}
+
+void fifo_check(const struct fifo_pool *p, const struct fifo *f)
+{
+	size_t count = 0;
+	uint32_t block = f->first_block;
+
+	assert((f->first_block == 0) == (f->last_block == 0));
+	while (block) {
+		uint32_t next = *link_of(p, block);
+		uint32_t begin = block == f->first_block ? f->first_index : 0;
+		uint32_t end = next ? FIFO_BLOCK_ENTRIES : f->last_index;
+
+		assert(begin <= end);
+		assert(next || block == f->last_block);
+		count += end - begin;
+		block = next;
+	}
+	assert(count == f->count);
+}

@@ -1,0 +1,432 @@
+/*
+ * s3fifo.c: S3-FIFO, two queues and a memory of ghosts.
+ *
+ *   new key    --> small queue --read since--> main
+ *                       | never read            | the hand finds it unread
+ *                       v                       v
+ *                    evicted, unproven       evicted, proven
+ *                       \______ ghosts ________/
+ *   key that comes back as an unproven ghost --> main
+ *
+ * The small queue takes a tenth of the chunks to begin with. The main queue has no order of its own:
+ * a hand goes round the pages' chunks, takes one read off what it meets and evicts what has none left.
+ *
+ * The small queue's share adapts: a ghost that left it unproven says that it was too small, a ghost
+ * that left main says that it was too large (as in ARC, Megiddo and Modha, FAST 2003).
+ *
+ *   side byte:  where the chunk is linked, and whether the small queue has an entry for it
+ *
+ * A chunk that is removed from the small queue leaves its entry behind; if it is used again before
+ * the entry comes up, the entry goes once more round, so that a queue never has two for one chunk.
+ *
+ * Source: J. Yang, Y. Zhang, Z. Qiu, Y. Yue, R. Vinayak, "FIFO queues are all you need for cache
+ * eviction", SOSP 2023. Ours differs in the hand, in the adaptive share, and in that a ghost is a
+ * fingerprint (ghost.h).
+ */
+#include "eviction/policy.h"
+
+#define LINKED_SMALL 0x01u
+#define LINKED_MAIN 0x02u
+#define LINKED (LINKED_SMALL | LINKED_MAIN)
+#define QUEUED 0x04u  /* the small queue has an entry */
+#define AGAIN 0x08u   /* that entry is of an earlier use: it goes round once more */
+
+/* Two reads in the paper; with a small queue that adapts one does better (README, Measured). */
+#define PROMOTE_READS 1u
+#define GHOST_PERCENT 100
+#define SHARE_START (SHARE_ONE / 10)
+#define SHARE_MIN (SHARE_ONE / 100)
+#define SHARE_MAX (SHARE_ONE / 10 * 6)
+/* A ghost that comes back moves the share by so many chunks, times its kind's weight. */
+#define LEARN_CHUNKS 0.5
+#define WEIGHT_MAX 100.0
+#define BURIED_SAMPLE 8u
+/* The hand looks at so many chunks for a victim with no reads left, then takes one with one read,
+ * and so on: what bounds the time under the class's lock where all is hot. */
+#define HAND_PATIENCE 2048u
+/* Entries of removed chunks are filtered out when the queue is this much longer than it needs be. */
+#define QUEUE_SLACK 1024u
+
+static _Atomic uint8_t *side_of(const struct policy_queue *q, uint32_t reference)
+{
+	return space_side(&q->space, reference);
+}
+
+/* Written under the class's lock only; `proven` reads without it. */
+static uint8_t side_get(const struct policy_queue *q, uint32_t reference)
+{
+	return atomic_load_explicit(side_of(q, reference), memory_order_relaxed);
+}
+
+static void side_set(const struct policy_queue *q, uint32_t reference, unsigned value)
+{
+	atomic_store_explicit(side_of(q, reference), (uint8_t)value, memory_order_relaxed);
+}
+
+static unsigned reads_of(const struct policy_queue *q, uint32_t reference)
+{
+	return state_reads(atomic_load_explicit(space_state(&q->space, reference),
+	                                        memory_order_relaxed));
+}
+
+static void set_reads(const struct policy_queue *q, uint32_t reference, unsigned reads)
+{
+	_Atomic uint8_t *state = space_state(&q->space, reference);
+	uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
+
+	atomic_store_explicit(state,
+	                      (uint8_t)((value & ~STATE_READS) | (reads << STATE_READS_SHIFT)),
+	                      memory_order_relaxed);
+}
+
+static void s3_init(struct policy_queue *q)
+{
+	/* The first queue finds no share yet. */
+	if (atomic_load_explicit(&q->shared->small_share, memory_order_relaxed) == 0)
+		atomic_store_explicit(&q->shared->small_share, SHARE_START, memory_order_relaxed);
+}
+
+/* ---- the small queue ---- */
+
+/* Does the entry still stand for a chunk of this queue? Pages come and go under their entries. */
+static bool entry_is_current(void *context, uint32_t reference)
+{
+	const struct policy_queue *q = context;
+	uint32_t number = space_page_number(&q->space, reference);
+
+	return page_link_at(q->shared, number)->owner == q->space.owner &&
+	       (side_get(q, reference) & QUEUED);
+}
+
+/* Filtering drops what no longer is in the small queue. */
+static bool entry_is_wanted(void *context, uint32_t reference)
+{
+	const struct policy_queue *q = context;
+
+	if (!entry_is_current(context, reference))
+		return false;
+	uint8_t side = side_get(q, reference);
+
+	if (side & LINKED_SMALL)
+		return true;
+	side_set(q, reference, side & ~(QUEUED | AGAIN));
+	return false;
+}
+
+static bool enqueue(struct policy_queue *q, uint32_t reference)
+{
+	struct fifo *small = &q->u.s3fifo.small;
+
+	if (small->count > 2 * q->u.s3fifo.small_count + QUEUE_SLACK)
+		fifo_filter(&q->shared->fifos, small, entry_is_wanted, q);
+	return fifo_push(&q->shared->fifos, small, reference);
+}
+
+static void link_main(struct policy_queue *q, uint32_t reference, uint8_t side)
+{
+	side_set(q, reference, (side & ~(LINKED | AGAIN)) | LINKED_MAIN);
+}
+
+static void s3_insert(struct policy_queue *q, uint32_t reference)
+{
+	uint8_t side = side_get(q, reference);
+	uint8_t state = atomic_load_explicit(space_state(&q->space, reference), memory_order_relaxed);
+
+	if (side & LINKED)
+		return;
+	q->count++;
+	if (state & STATE_PROVEN) {
+		link_main(q, reference, side);
+		return;
+	}
+	if (side & QUEUED) {
+		side |= AGAIN;
+	} else if (enqueue(q, reference)) {
+		side |= QUEUED;
+	} else {
+		/* No memory for an entry: the hand will judge it. */
+		link_main(q, reference, side);
+		return;
+	}
+	side_set(q, reference, side | LINKED_SMALL);
+	q->u.s3fifo.small_count++;
+}
+
+static void s3_remove(struct policy_queue *q, uint32_t reference)
+{
+	uint8_t side = side_get(q, reference);
+
+	if (!(side & LINKED))
+		return;
+	q->count--;
+	if (side & LINKED_SMALL)
+		q->u.s3fifo.small_count--;
+	side_set(q, reference, side & ~(LINKED | AGAIN));
+}
+
+/* The chunk at the head of the small queue, after what does not count was cleared away; 0: none. */
+static uint32_t small_head(struct policy_queue *q)
+{
+	struct fifo *small = &q->u.s3fifo.small;
+	struct fifo_pool *pool = &q->shared->fifos;
+	uint32_t reference;
+
+	while ((reference = fifo_first(pool, small)) != 0) {
+		if (entry_is_current(q, reference)) {
+			uint8_t side = side_get(q, reference);
+
+			if ((side & (LINKED_SMALL | AGAIN)) == LINKED_SMALL)
+				return reference;
+			fifo_pop(pool, small);
+			side_set(q, reference, side & ~(QUEUED | AGAIN));
+			if (!(side & LINKED_SMALL))
+				continue;
+			if (fifo_push(pool, small, reference)) {
+				side_set(q, reference, side & ~AGAIN);
+			} else {
+				q->u.s3fifo.small_count--;
+				link_main(q, reference, side & ~QUEUED);
+			}
+			continue;
+		}
+		fifo_pop(pool, small);
+	}
+	return 0;
+}
+
+/* Takes the head of the small queue: returns it as a victim, or 0 when it was read enough and moved
+ * to main, or when there was none. */
+static uint32_t small_victim(struct policy_queue *q)
+{
+	uint32_t reference = small_head(q);
+
+	if (!reference)
+		return 0;
+	fifo_pop(&q->shared->fifos, &q->u.s3fifo.small);
+	q->u.s3fifo.small_count--;
+	if (reads_of(q, reference) >= PROMOTE_READS) {
+		set_reads(q, reference, 0);
+		side_set(q, reference, LINKED_MAIN);
+		return 0;
+	}
+	q->count--;
+	side_set(q, reference, 0);
+	return reference;
+}
+
+/* ---- the main queue ---- */
+
+static void hand_step(struct policy_queue *q)
+{
+	if (++q->u.s3fifo.hand_index < q->space.chunks_per_page)
+		return;
+	q->u.s3fifo.hand_index = 0;
+	q->u.s3fifo.hand_page = page_link_at(q->shared, q->u.s3fifo.hand_page)->next;
+}
+
+/* The next victim of the main queue, which must not be empty. */
+static uint32_t main_victim(struct policy_queue *q)
+{
+	for (unsigned looked = 0;; looked++) {
+		uint32_t reference = space_reference(&q->space, q->u.s3fifo.hand_page,
+		                                     q->u.s3fifo.hand_index);
+		uint8_t side = side_get(q, reference);
+
+		hand_step(q);
+		if (!(side & LINKED_MAIN))
+			continue;
+		unsigned reads = reads_of(q, reference);
+
+		if (reads <= looked / HAND_PATIENCE) {
+			q->count--;
+			side_set(q, reference, side & ~LINKED);
+			return reference;
+		}
+		set_reads(q, reference, reads - 1);
+	}
+}
+
+/* ---- both ---- */
+
+static size_t main_count(const struct policy_queue *q)
+{
+	return q->count - q->u.s3fifo.small_count;
+}
+
+static bool small_is_next(const struct policy_queue *q)
+{
+	uint64_t share = atomic_load_explicit(&q->shared->small_share, memory_order_relaxed);
+
+	if (!q->u.s3fifo.small_count || !main_count(q))
+		return q->u.s3fifo.small_count != 0;
+	return q->u.s3fifo.small_count > q->count * share / SHARE_ONE;
+}
+
+static unsigned s3_victims(struct policy_queue *q, uint32_t *references, unsigned max)
+{
+	unsigned n = 0;
+
+	while (n < max && q->count) {
+		bool from_small = small_is_next(q);
+		uint32_t reference = from_small ? small_victim(q) : main_victim(q);
+
+		if (reference)
+			references[n++] = reference | (from_small ? 0 : VICTIM_PROVEN);
+	}
+	return n;
+}
+
+/* The head of the small queue, else what the hand meets next, however often it was read. */
+static uint32_t s3_oldest(struct policy_queue *q)
+{
+	uint32_t reference;
+
+	if (q->u.s3fifo.small_count && (small_is_next(q) || !main_count(q)))
+		return small_head(q);
+	if (!main_count(q))
+		return 0;
+	for (;; hand_step(q)) {
+		reference = space_reference(&q->space, q->u.s3fifo.hand_page, q->u.s3fifo.hand_index);
+		if (side_get(q, reference) & LINKED_MAIN)
+			return reference;
+	}
+}
+
+static bool s3_linked(const struct policy_queue *q, uint32_t reference)
+{
+	return side_get(q, reference) & LINKED;
+}
+
+static void s3_check(const struct policy_queue *q)
+{
+	uint32_t first = q->u.s3fifo.hand_page, page = first;
+	size_t small = 0, large = 0, queued = 0;
+
+	fifo_check(&q->shared->fifos, &q->u.s3fifo.small);
+	while (page) {
+		const struct page_link *link = page_link_at(q->shared, page);
+
+		assert(link->owner == q->space.owner);
+		assert(page_link_at(q->shared, link->next)->previous == page);
+		for (uint32_t i = 0; i < q->space.chunks_per_page; i++) {
+			uint8_t side = side_get(q, space_reference(&q->space, page, i));
+
+			assert((side & LINKED) != LINKED);
+			assert(!(side & LINKED_SMALL) || (side & QUEUED));
+			assert(!(side & AGAIN) || (side & QUEUED));
+			small += (side & LINKED_SMALL) != 0;
+			large += (side & LINKED_MAIN) != 0;
+			queued += (side & QUEUED) != 0;
+		}
+		page = link->next == first ? 0 : link->next;
+	}
+	assert(small == q->u.s3fifo.small_count);
+	assert(small + large == q->count);
+	assert(queued <= q->u.s3fifo.small.count);
+}
+
+/* ---- pages ---- */
+
+static int64_t ghosts_of_page(const struct policy_queue *q)
+{
+	return (int64_t)q->space.chunks_per_page * q->ops->ghost_percent / 100;
+}
+
+static void s3_page_add(struct policy_queue *q, uint32_t page_number)
+{
+	page_circle_add(q, &q->u.s3fifo.hand_page, page_number);
+	ghost_resize(&q->shared->ghosts, ghosts_of_page(q));
+}
+
+static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
+{
+	if (q->u.s3fifo.hand_page == page_number)
+		q->u.s3fifo.hand_index = 0;
+	page_circle_remove(q, &q->u.s3fifo.hand_page, page_number);
+	ghost_resize(&q->shared->ghosts, -ghosts_of_page(q));
+	if (!q->u.s3fifo.hand_page)
+		fifo_clear(&q->shared->fifos, &q->u.s3fifo.small);
+}
+
+/* ---- keys ---- */
+
+static bool s3_proven(const struct policy_queue *q, uint32_t reference)
+{
+	uint8_t state = atomic_load_explicit(space_state(&q->space, reference), memory_order_relaxed);
+
+	return (state & STATE_PROVEN) || (side_get(q, reference) & LINKED_MAIN);
+}
+
+static uint32_t buried(const struct policy_shared *sh, bool proven)
+{
+	return atomic_load_explicit(&((struct policy_shared *)sh)->buried[proven],
+	                            memory_order_relaxed);
+}
+
+/*
+ * A ghost came back. Ghosts of one kind are worth more space if more of them come back, so each counts
+ * by the inverse of its kind's share of the ghosts; the steps are in chunks of the cache.
+ */
+static void learn(struct policy_shared *sh, bool proven)
+{
+	int64_t share = atomic_load_explicit(&sh->small_share, memory_order_relaxed);
+	uint64_t same = buried(sh, proven) + 1ULL, other = buried(sh, !proven) + 1ULL;
+	double weight = MIN(WEIGHT_MAX, MAX(1.0, (double)other / (double)same)) *
+	                LEARN_CHUNKS;
+	int64_t step = (int64_t)(weight * SHARE_ONE / (double)(ghost_capacity(&sh->ghosts) + 1));
+
+	share += proven ? -step : step;
+	share = MAX((int64_t)SHARE_MIN, MIN((int64_t)SHARE_MAX, share));
+	/* Two threads that learn at once: one lesson is lost. */
+	atomic_store_explicit(&sh->small_share, (uint32_t)share, memory_order_relaxed);
+}
+
+static bool s3_recall(struct policy_shared *sh, uint64_t hash)
+{
+	enum ghost_origin origin = ghost_take(&sh->ghosts, hash);
+
+	if (origin == GHOST_NONE)
+		return false;
+	learn(sh, origin == GHOST_PROVEN);
+	/* What left main had its time there: it begins again in the small queue. */
+	return origin == GHOST_UNPROVEN;
+}
+
+/* One in so many keys is counted, so that the counts' cache line stays quiet. */
+static void count_buried(struct policy_shared *sh, bool proven)
+{
+	uint32_t n = buried(sh, proven) + 1;
+
+	atomic_store_explicit(&sh->buried[proven], n, memory_order_relaxed);
+	if ((uint64_t)n * BURIED_SAMPLE < ghost_capacity(&sh->ghosts))
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store_explicit(&sh->buried[i], buried(sh, i) / 2, memory_order_relaxed);
+}
+
+static void s3_bury(struct policy_shared *sh, uint64_t hash, bool proven)
+{
+	ghost_add(&sh->ghosts, hash, proven ? GHOST_PROVEN : GHOST_UNPROVEN);
+	if ((hash >> 8) % BURIED_SAMPLE == 0)
+		count_buried(sh, proven);
+}
+
+const struct policy_ops policy_s3fifo = {
+	.name = "s3fifo",
+	.summary = "S3-FIFO: a small queue that adapts, a main queue, ghosts",
+	.side_bytes = 1,
+	.counts_reads = true,
+	.ghost_percent = GHOST_PERCENT,
+	.init = s3_init,
+	.insert = s3_insert,
+	.remove = s3_remove,
+	.victims = s3_victims,
+	.oldest = s3_oldest,
+	.linked = s3_linked,
+	.check = s3_check,
+	.page_add = s3_page_add,
+	.page_remove = s3_page_remove,
+	.proven = s3_proven,
+	.recall = s3_recall,
+	.bury = s3_bury,
+};
