@@ -276,12 +276,15 @@ static void measure_hash(void)
 
 /* ---- scaling ---- */
 
+enum keys { KEYS_ZIPF, KEYS_ONE, KEYS_UNIFORM };
+
 struct scale_arg {
 	struct store *s;
 	unsigned index;
 	unsigned set_percent;
-	bool one_key;
+	enum keys keys;
 	const uint32_t *numbers; /* Zipf-distributed, prepared */
+	uint32_t key_count;
 	uint32_t number_count;
 	uint64_t operations;
 	atomic_bool *go;
@@ -302,9 +305,12 @@ static void *scale_thread(void *context)
 	double start = wall_ns();
 
 	for (uint64_t done = 0; done < arg->operations; done += BATCH) {
-		for (unsigned i = 0; i < BATCH; i++)
-			numbers[i] = arg->one_key ? 1 : arg->numbers[at++ % arg->number_count];
-		state = state * 1664525u + 1013904223u;
+		for (unsigned i = 0; i < BATCH; i++) {
+			state = state * 1664525u + 1013904223u;
+			numbers[i] = arg->keys == KEYS_ONE       ? 1
+			             : arg->keys == KEYS_UNIFORM ? (uint32_t)(((uint64_t)state * arg->key_count) >> 32)
+			                                         : arg->numbers[at++ % arg->number_count];
+		}
 		if ((state >> 8) % 100 < arg->set_percent)
 			set_batch(st, numbers, buffer);
 		else
@@ -314,8 +320,8 @@ static void *scale_thread(void *context)
 	return NULL;
 }
 
-static double scale_rate(struct store *s, unsigned threads, unsigned set_percent, bool one_key,
-                         const uint32_t *numbers, uint32_t number_count)
+static double scale_rate(struct store *s, unsigned threads, unsigned set_percent, enum keys keys,
+                         const uint32_t *numbers, uint32_t number_count, uint32_t key_count)
 {
 	struct scale_arg args[THREADS_MAX];
 	pthread_t handles[THREADS_MAX];
@@ -323,8 +329,8 @@ static double scale_rate(struct store *s, unsigned threads, unsigned set_percent
 	double rate = 0;
 
 	for (unsigned i = 0; i < threads; i++) {
-		args[i] = (struct scale_arg){ s, i, set_percent, one_key, numbers, number_count,
-			                      2000000, &go, 0 };
+		args[i] = (struct scale_arg){ s, i, set_percent, keys, numbers, key_count,
+			                      number_count, 2000000, &go, 0 };
 		pthread_create(&handles[i], NULL, scale_thread, &args[i]);
 	}
 	atomic_store(&go, true);
@@ -340,11 +346,12 @@ static void measure_scaling(uint32_t key_count, unsigned threads_max)
 	static const struct {
 		const char *what;
 		unsigned set_percent;
-		bool one_key;
+		enum keys keys;
 	} cases[] = {
-		{ "95 % gets, Zipf 0.99", 5, false },
-		{ "gets of one key", 0, true },
-		{ "50 % sets, Zipf 0.99", 50, false },
+		{ "95 % gets, Zipf 0.99", 5, KEYS_ZIPF },
+		{ "gets of one key", 0, KEYS_ONE },
+		{ "50 % sets, Zipf 0.99", 50, KEYS_ZIPF },
+		{ "50 % sets, uniform", 50, KEYS_UNIFORM },
 	};
 	struct store *s = open_store((uint64_t)key_count * 160 + (256u << 20), threads_max + 1);
 	uint32_t number_count = 4000000;
@@ -364,8 +371,8 @@ static void measure_scaling(uint32_t key_count, unsigned threads_max)
 			double rates[ROUNDS];
 
 			for (unsigned r = 0; r < ROUNDS; r++)
-				rates[r] = scale_rate(s, threads, cases[c].set_percent, cases[c].one_key,
-				                      numbers, number_count);
+				rates[r] = scale_rate(s, threads, cases[c].set_percent, cases[c].keys,
+				                      numbers, number_count, key_count);
 			qsort(rates, ROUNDS, sizeof(*rates), compare_doubles);
 			double median = rates[ROUNDS / 2];
 

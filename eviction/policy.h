@@ -2,8 +2,9 @@
  * policy.h: the seam between the store and what decides who leaves.
  *
  * A policy orders the chunks of one size class. It knows chunks by their reference and keeps what
- * it needs in side bytes that lie beside the chunks, one record a chunk, zeroed when a page is laid
- * out; it never sees an item. One queue a size class:
+ * it needs in four bits of each chunk's state and, if that is not enough, in side bytes that lie
+ * beside the chunks; all are zeros when a page is laid out. It never sees an item. One queue a size
+ * class:
  *
  *   insert   a chunk was filled and published          (may be called again for a linked chunk)
  *   hit      it was read                               (absent: the state byte's count is enough)
@@ -31,12 +32,19 @@
 #include "eviction/ghost.h"
 #include "store/base/base.h"
 
-/* State byte of a chunk: the store's and the policy's view of one use of it. */
-#define STATE_FETCHED 0x01      /* hit since it was stored */
+/*
+ * State byte of a chunk:  | policy's own 4 | proven 1 | reads 2 | fetched 1 |
+ *
+ * The policy's bits are changed under the class's lock, the others by any thread without one, so every
+ * change is one atomic step that leaves the rest alone (state_change).
+ */
+#define STATE_FETCHED 0x01u     /* hit since it was stored */
 #define STATE_READS_SHIFT 1
 #define STATE_READS (0x03u << STATE_READS_SHIFT)
 #define STATE_READS_MAX 3u
-#define STATE_PROVEN 0x08       /* see above; set before it is published, never after */
+#define STATE_PROVEN 0x08u      /* see above; set before it is published, never after */
+#define STATE_OF_USE 0x0fu      /* all that begins anew with each use of the chunk */
+#define STATE_OF_POLICY 0xf0u
 
 /* On a reference that `victims` names: tell `bury` that it was proven. */
 #define VICTIM_PROVEN 0x80000000u
@@ -51,7 +59,7 @@ struct page_link {
 /*
  * Where chunks and their side bytes are.
  *
- *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | state 0 | state 1 | ... |
+ *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | state 0, age 0 | state 1, age 1 | ... |
  *
  * reference = (address - arena) >> reference_shift. Page 0 is never used, so that 0 names nothing.
  */
@@ -115,10 +123,31 @@ static inline uint32_t space_reference(const struct chunk_space *sp, uint32_t pa
 static inline _Atomic uint8_t *space_state(const struct chunk_space *sp, uint32_t reference)
 {
 	return (_Atomic uint8_t *)(space_page(sp, reference) + sp->state_offset +
-	                           space_chunk_index(sp, reference));
+	                           2 * space_chunk_index(sp, reference));
 }
 
-/* Reads and marks race with each other on purpose: a count that is lost costs a little precision. */
+/* The age byte is the store's; it lies beside the state, since a hit looks at both. */
+static inline _Atomic uint8_t *space_age(const struct chunk_space *sp, uint32_t reference)
+{
+	return space_state(sp, reference) + 1;
+}
+
+static inline uint8_t state_get(const struct chunk_space *sp, uint32_t reference)
+{
+	return atomic_load_explicit(space_state(sp, reference), memory_order_relaxed);
+}
+
+static inline void state_change(const struct chunk_space *sp, uint32_t reference, unsigned clear,
+                                unsigned set)
+{
+	_Atomic uint8_t *state = space_state(sp, reference);
+	uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(state, &value, (uint8_t)((value & ~clear) | set),
+	                                              memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 static inline unsigned state_reads(uint8_t state)
 {
 	return (state & STATE_READS) >> STATE_READS_SHIFT;

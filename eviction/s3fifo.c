@@ -14,8 +14,6 @@
  * The small queue's share adapts: a ghost that left it unproven says that it was too small, a ghost
  * that left main says that it was too large (as in ARC, Megiddo and Modha, FAST 2003).
  *
- *   side byte:  where the chunk is linked, and whether the small queue has an entry for it
- *
  * A chunk that is removed from the small queue leaves its entry behind; if it is used again before
  * the entry comes up, the entry goes once more round, so that a queue never has two for one chunk.
  *
@@ -25,11 +23,12 @@
  */
 #include "eviction/policy.h"
 
-#define LINKED_SMALL 0x01u
-#define LINKED_MAIN 0x02u
+/* The policy's bits of the state byte. */
+#define LINKED_SMALL 0x10u
+#define LINKED_MAIN 0x20u
 #define LINKED (LINKED_SMALL | LINKED_MAIN)
-#define QUEUED 0x04u  /* the small queue has an entry */
-#define AGAIN 0x08u   /* that entry is of an earlier use: it goes round once more */
+#define QUEUED 0x40u  /* the small queue has an entry */
+#define AGAIN 0x80u   /* that entry is of an earlier use: it goes round once more */
 
 /* Two reads in the paper; with a small queue that adapts one does better (README, Measured). */
 #define PROMOTE_READS 1u
@@ -47,36 +46,14 @@
 /* Entries of removed chunks are filtered out when the queue is this much longer than it needs be. */
 #define QUEUE_SLACK 1024u
 
-static _Atomic uint8_t *side_of(const struct policy_queue *q, uint32_t reference)
+static uint8_t links_of(const struct policy_queue *q, uint32_t reference)
 {
-	return space_side(&q->space, reference);
+	return state_get(&q->space, reference) & STATE_OF_POLICY;
 }
 
-/* Written under the class's lock only; `proven` reads without it. */
-static uint8_t side_get(const struct policy_queue *q, uint32_t reference)
+static void set_links(const struct policy_queue *q, uint32_t reference, unsigned links)
 {
-	return atomic_load_explicit(side_of(q, reference), memory_order_relaxed);
-}
-
-static void side_set(const struct policy_queue *q, uint32_t reference, unsigned value)
-{
-	atomic_store_explicit(side_of(q, reference), (uint8_t)value, memory_order_relaxed);
-}
-
-static unsigned reads_of(const struct policy_queue *q, uint32_t reference)
-{
-	return state_reads(atomic_load_explicit(space_state(&q->space, reference),
-	                                        memory_order_relaxed));
-}
-
-static void set_reads(const struct policy_queue *q, uint32_t reference, unsigned reads)
-{
-	_Atomic uint8_t *state = space_state(&q->space, reference);
-	uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
-
-	atomic_store_explicit(state,
-	                      (uint8_t)((value & ~STATE_READS) | (reads << STATE_READS_SHIFT)),
-	                      memory_order_relaxed);
+	state_change(&q->space, reference, STATE_OF_POLICY, links);
 }
 
 static void s3_init(struct policy_queue *q)
@@ -95,7 +72,7 @@ static bool entry_is_current(void *context, uint32_t reference)
 	uint32_t number = space_page_number(&q->space, reference);
 
 	return page_link_at(q->shared, number)->owner == q->space.owner &&
-	       (side_get(q, reference) & QUEUED);
+	       (links_of(q, reference) & QUEUED);
 }
 
 /* Filtering drops what no longer is in the small queue. */
@@ -105,11 +82,11 @@ static bool entry_is_wanted(void *context, uint32_t reference)
 
 	if (!entry_is_current(context, reference))
 		return false;
-	uint8_t side = side_get(q, reference);
+	uint8_t links = links_of(q, reference);
 
-	if (side & LINKED_SMALL)
+	if (links & LINKED_SMALL)
 		return true;
-	side_set(q, reference, side & ~(QUEUED | AGAIN));
+	set_links(q, reference, links & ~(QUEUED | AGAIN));
 	return false;
 }
 
@@ -122,46 +99,45 @@ static bool enqueue(struct policy_queue *q, uint32_t reference)
 	return fifo_push(&q->shared->fifos, small, reference);
 }
 
-static void link_main(struct policy_queue *q, uint32_t reference, uint8_t side)
+static void link_main(struct policy_queue *q, uint32_t reference, uint8_t links)
 {
-	side_set(q, reference, (side & ~(LINKED | AGAIN)) | LINKED_MAIN);
+	set_links(q, reference, (links & ~(LINKED | AGAIN)) | LINKED_MAIN);
 }
 
 static void s3_insert(struct policy_queue *q, uint32_t reference)
 {
-	uint8_t side = side_get(q, reference);
-	uint8_t state = atomic_load_explicit(space_state(&q->space, reference), memory_order_relaxed);
+	uint8_t links = links_of(q, reference);
 
-	if (side & LINKED)
+	if (links & LINKED)
 		return;
 	q->count++;
-	if (state & STATE_PROVEN) {
-		link_main(q, reference, side);
+	if (state_get(&q->space, reference) & STATE_PROVEN) {
+		link_main(q, reference, links);
 		return;
 	}
-	if (side & QUEUED) {
-		side |= AGAIN;
+	if (links & QUEUED) {
+		links |= AGAIN;
 	} else if (enqueue(q, reference)) {
-		side |= QUEUED;
+		links |= QUEUED;
 	} else {
 		/* No memory for an entry: the hand will judge it. */
-		link_main(q, reference, side);
+		link_main(q, reference, links);
 		return;
 	}
-	side_set(q, reference, side | LINKED_SMALL);
+	set_links(q, reference, links | LINKED_SMALL);
 	q->u.s3fifo.small_count++;
 }
 
 static void s3_remove(struct policy_queue *q, uint32_t reference)
 {
-	uint8_t side = side_get(q, reference);
+	uint8_t links = links_of(q, reference);
 
-	if (!(side & LINKED))
+	if (!(links & LINKED))
 		return;
 	q->count--;
-	if (side & LINKED_SMALL)
+	if (links & LINKED_SMALL)
 		q->u.s3fifo.small_count--;
-	side_set(q, reference, side & ~(LINKED | AGAIN));
+	set_links(q, reference, links & ~(LINKED | AGAIN));
 }
 
 /* The chunk at the head of the small queue, after what does not count was cleared away; 0: none. */
@@ -173,19 +149,19 @@ static uint32_t small_head(struct policy_queue *q)
 
 	while ((reference = fifo_first(pool, small)) != 0) {
 		if (entry_is_current(q, reference)) {
-			uint8_t side = side_get(q, reference);
+			uint8_t links = links_of(q, reference);
 
-			if ((side & (LINKED_SMALL | AGAIN)) == LINKED_SMALL)
+			if ((links & (LINKED_SMALL | AGAIN)) == LINKED_SMALL)
 				return reference;
 			fifo_pop(pool, small);
-			side_set(q, reference, side & ~(QUEUED | AGAIN));
-			if (!(side & LINKED_SMALL))
+			set_links(q, reference, links & ~(QUEUED | AGAIN));
+			if (!(links & LINKED_SMALL))
 				continue;
 			if (fifo_push(pool, small, reference)) {
-				side_set(q, reference, side & ~AGAIN);
+				set_links(q, reference, links & ~AGAIN);
 			} else {
 				q->u.s3fifo.small_count--;
-				link_main(q, reference, side & ~QUEUED);
+				link_main(q, reference, links & ~QUEUED);
 			}
 			continue;
 		}
@@ -204,13 +180,12 @@ static uint32_t small_victim(struct policy_queue *q)
 		return 0;
 	fifo_pop(&q->shared->fifos, &q->u.s3fifo.small);
 	q->u.s3fifo.small_count--;
-	if (reads_of(q, reference) >= PROMOTE_READS) {
-		set_reads(q, reference, 0);
-		side_set(q, reference, LINKED_MAIN);
+	if (state_reads(state_get(&q->space, reference)) >= PROMOTE_READS) {
+		state_change(&q->space, reference, STATE_OF_POLICY | STATE_READS, LINKED_MAIN);
 		return 0;
 	}
 	q->count--;
-	side_set(q, reference, 0);
+	set_links(q, reference, 0);
 	return reference;
 }
 
@@ -230,19 +205,18 @@ static uint32_t main_victim(struct policy_queue *q)
 	for (unsigned looked = 0;; looked++) {
 		uint32_t reference = space_reference(&q->space, q->u.s3fifo.hand_page,
 		                                     q->u.s3fifo.hand_index);
-		uint8_t side = side_get(q, reference);
+		uint8_t state = state_get(&q->space, reference);
 
 		hand_step(q);
-		if (!(side & LINKED_MAIN))
+		if (!(state & LINKED_MAIN))
 			continue;
-		unsigned reads = reads_of(q, reference);
-
-		if (reads <= looked / HAND_PATIENCE) {
+		if (state_reads(state) <= looked / HAND_PATIENCE) {
 			q->count--;
-			side_set(q, reference, side & ~LINKED);
+			state_change(&q->space, reference, LINKED, 0);
 			return reference;
 		}
-		set_reads(q, reference, reads - 1);
+		state_change(&q->space, reference, STATE_READS,
+		             (state_reads(state) - 1) << STATE_READS_SHIFT);
 	}
 }
 
@@ -287,14 +261,14 @@ static uint32_t s3_oldest(struct policy_queue *q)
 		return 0;
 	for (;; hand_step(q)) {
 		reference = space_reference(&q->space, q->u.s3fifo.hand_page, q->u.s3fifo.hand_index);
-		if (side_get(q, reference) & LINKED_MAIN)
+		if (links_of(q, reference) & LINKED_MAIN)
 			return reference;
 	}
 }
 
 static bool s3_linked(const struct policy_queue *q, uint32_t reference)
 {
-	return side_get(q, reference) & LINKED;
+	return links_of(q, reference) & LINKED;
 }
 
 static void s3_check(const struct policy_queue *q)
@@ -309,14 +283,14 @@ static void s3_check(const struct policy_queue *q)
 		assert(link->owner == q->space.owner);
 		assert(page_link_at(q->shared, link->next)->previous == page);
 		for (uint32_t i = 0; i < q->space.chunks_per_page; i++) {
-			uint8_t side = side_get(q, space_reference(&q->space, page, i));
+			uint8_t links = links_of(q, space_reference(&q->space, page, i));
 
-			assert((side & LINKED) != LINKED);
-			assert(!(side & LINKED_SMALL) || (side & QUEUED));
-			assert(!(side & AGAIN) || (side & QUEUED));
-			small += (side & LINKED_SMALL) != 0;
-			large += (side & LINKED_MAIN) != 0;
-			queued += (side & QUEUED) != 0;
+			assert((links & LINKED) != LINKED);
+			assert(!(links & LINKED_SMALL) || (links & QUEUED));
+			assert(!(links & AGAIN) || (links & QUEUED));
+			small += (links & LINKED_SMALL) != 0;
+			large += (links & LINKED_MAIN) != 0;
+			queued += (links & QUEUED) != 0;
 		}
 		page = link->next == first ? 0 : link->next;
 	}
@@ -352,9 +326,7 @@ static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
 
 static bool s3_proven(const struct policy_queue *q, uint32_t reference)
 {
-	uint8_t state = atomic_load_explicit(space_state(&q->space, reference), memory_order_relaxed);
-
-	return (state & STATE_PROVEN) || (side_get(q, reference) & LINKED_MAIN);
+	return state_get(&q->space, reference) & (STATE_PROVEN | LINKED_MAIN);
 }
 
 static uint32_t buried(const struct policy_shared *sh, bool proven)
@@ -414,7 +386,6 @@ static void s3_bury(struct policy_shared *sh, uint64_t hash, bool proven)
 const struct policy_ops policy_s3fifo = {
 	.name = "s3fifo",
 	.summary = "S3-FIFO: a small queue that adapts, a main queue, ghosts",
-	.side_bytes = 1,
 	.counts_reads = true,
 	.ghost_percent = GHOST_PERCENT,
 	.init = s3_init,

@@ -32,6 +32,9 @@
 /* Room that every operation finds: what it removes, what was flushed in its bucket and in those that
  * it splits. */
 #define LIMBO_MARGIN 2048u
+/* What a thread keeps there for its own next allocations, though it could be freed. */
+#define LIMBO_KEPT_CHUNKS 512u
+#define LIMBO_KEPT_BYTES (64u << 10)
 #define RING_ENTRIES 512u
 #define RING_HIT 0x80000000u
 #define COUNT_SLACK 32        /* entries a thread adds before the index hears of it */
@@ -49,6 +52,8 @@ struct stock {
 struct limbo {
 	uint32_t first;
 	uint32_t count;
+	uint32_t bytes;
+	uint32_t safe; /* what epoch_min was when it was last asked, low half */
 	uint32_t references[LIMBO_CHUNKS];
 	uint32_t stamps[LIMBO_CHUNKS]; /* low half of the epoch */
 };

@@ -30,7 +30,7 @@ static void age_page(struct store *s, uint32_t number)
 		return;
 	lock_acquire(&sc->lock);
 	if (pg->state != PAGE_FREE && page_class_index(pg) == sc->index)
-		age_advance((_Atomic uint8_t *)(page + sc->age_offset), pg->fresh_index, s->tick);
+		age_advance((_Atomic uint8_t *)(page + sc->space.state_offset), pg->fresh_index, s->tick);
 	lock_release(&sc->lock);
 }
 

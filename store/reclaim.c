@@ -14,7 +14,8 @@
 #define DRAIN_TRIES 300u
 #define STEAL_TRIES 8u
 #define ROOM_FAILURES 24u     /* nothing to evict: what others are filling may yet be published */
-#define PREFETCH_AHEAD 12u   /* ring entries; half as far for what those point to */
+#define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
+#define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
@@ -26,7 +27,7 @@ void quiesce(struct store_thread *st)
 
 /* ---- limbo ---- */
 
-static void limbo_push(struct store_thread *st, uint32_t reference)
+static void limbo_push(struct store_thread *st, const struct slab_class *sc, uint32_t reference)
 {
 	struct limbo *lb = &st->limbo;
 	uint32_t at = (lb->first + lb->count) % LIMBO_CHUNKS;
@@ -35,6 +36,7 @@ static void limbo_push(struct store_thread *st, uint32_t reference)
 	lb->references[at] = reference;
 	lb->stamps[at] = (uint32_t)epoch_stamp(&st->store->epoch);
 	lb->count++;
+	lb->bytes += sc->chunk_bytes;
 }
 
 static void count_ending(struct store_thread *st, const struct slab_class *sc, struct item *it,
@@ -101,7 +103,7 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 	if (ending == ENDED_EVICTED)
 		tell_eviction(st, sc, reference);
 	item_set_kind(it, CHUNK_DETACHED);
-	limbo_push(st, reference);
+	limbo_push(st, sc, reference);
 }
 
 /* Back to this thread's stock, or to the chunk's page. */
@@ -162,18 +164,41 @@ void discard(struct store_thread *st, uint32_t reference)
 	put_one(st, reference);
 }
 
+/* What policies keep of a chunk. */
+static void prefetch_notes(const struct chunk_space *sp, uint32_t reference)
+{
+	__builtin_prefetch((const void *)space_state(sp, reference), 1);
+	if (sp->side_bytes)
+		__builtin_prefetch(space_side(sp, reference), 1);
+}
+
+/* What freeing will touch, fetched before the class's lock is held for it. */
+static void limbo_prefetch(const struct store_thread *st, uint32_t place)
+{
+	const struct slab *sl = &st->store->slab;
+	uint32_t reference = st->limbo.references[place % LIMBO_CHUNKS];
+
+	__builtin_prefetch(slab_chunk(sl, reference), 1);
+	prefetch_notes(&slab_class_of(sl, reference)->space, reference);
+}
+
 /* Frees the oldest `n` of limbo; consecutive chunks of one class share a lock. */
 static void limbo_free(struct store_thread *st, uint32_t n)
 {
 	struct limbo *lb = &st->limbo;
 	struct slab_class *held = NULL;
 
-	while (n-- > 0) {
+	for (uint32_t i = 0; i < MIN(n, STOCK_CHUNKS); i++)
+		limbo_prefetch(st, lb->first + i);
+	for (; n > 0; n--) {
 		uint32_t reference = lb->references[lb->first];
 		struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
+		if (n > STOCK_CHUNKS)
+			limbo_prefetch(st, lb->first + STOCK_CHUNKS);
 		lb->first = (lb->first + 1) % LIMBO_CHUNKS;
 		lb->count--;
+		lb->bytes -= sc->chunk_bytes;
 		if (held != sc || sc->big) {
 			if (held)
 				lock_release(&held->lock);
@@ -194,33 +219,61 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 		lock_release(&held->lock);
 }
 
-/* How many of limbo, from its oldest, nobody can see any more. */
-static uint32_t limbo_ripe(const struct store_thread *st)
+/* How many of limbo, from its oldest and up to `max`, nobody could see when that was last asked. */
+static uint32_t limbo_safe(const struct store_thread *st, uint32_t max)
 {
 	const struct limbo *lb = &st->limbo;
-	uint32_t min = (uint32_t)epoch_min(&st->store->epoch);
 	uint32_t n = 0;
 
-	while (n < lb->count && (int32_t)(lb->stamps[(lb->first + n) % LIMBO_CHUNKS] - min) < 0)
+	while (n < max && n < lb->count &&
+	       (int32_t)(lb->stamps[(lb->first + n) % LIMBO_CHUNKS] - lb->safe) < 0)
 		n++;
 	return n;
+}
+
+/* The same, asked now. All threads' slots are read, and the global epoch moves only if the oldest
+ * chunk waits for nothing else: these are lines that all threads share. */
+static uint32_t limbo_ripe(struct store_thread *st, uint32_t max)
+{
+	struct limbo *lb = &st->limbo;
+	struct epoch *e = &st->store->epoch;
+
+	if (lb->count && lb->stamps[lb->first] == (uint32_t)epoch_stamp(e))
+		epoch_advance(e);
+	quiesce(st);
+	lb->safe = (uint32_t)epoch_min(e);
+	return limbo_safe(st, max);
 }
 
 unsigned reclaim(struct store_thread *st)
 {
 	if (st->limbo.count == 0)
 		return 0;
-	quiesce(st);
-	uint32_t n = limbo_ripe(st);
+	uint32_t n = limbo_ripe(st, LIMBO_CHUNKS);
 
-	/* The global epoch is a line that all threads share: moved only when it is what we wait for. */
-	if (n == 0) {
-		epoch_advance(&st->store->epoch);
-		quiesce(st);
-		n = limbo_ripe(st);
-	}
 	limbo_free(st, n);
 	return n;
+}
+
+/* What of limbo the class's stock has room for, and what is more than a thread may keep. A thread
+ * that overwrites items thus goes on with its own chunks, and the pages' lists see none of it. */
+static void reclaim_for(struct store_thread *st, struct slab_class *sc)
+{
+	struct limbo *lb = &st->limbo;
+	bool asked = false;
+
+	while (lb->count && (st->stocks[sc->index].count == 0 || lb->count > LIMBO_KEPT_CHUNKS ||
+	                     lb->bytes > LIMBO_KEPT_BYTES)) {
+		uint32_t n = limbo_safe(st, STOCK_CHUNKS);
+
+		if (n == 0 && asked)
+			return;
+		if (n == 0) {
+			n = limbo_ripe(st, STOCK_CHUNKS);
+			asked = true;
+		}
+		limbo_free(st, n);
+	}
 }
 
 void reclaim_room(struct store_thread *st)
@@ -253,37 +306,30 @@ static bool entry_is_live(struct store *s, const struct slab_class *sc, uint32_t
 	       item_kind(chunk_item(s, reference)) == CHUNK_ITEM;
 }
 
-/* What the policy will touch for an entry a few places on. */
-static void prefetch_entry(const struct store *s, uint32_t entry)
+/* What the policy will touch for the entries of a group, before the lock of their class is held. */
+static void prefetch_group(const struct store *s, const uint32_t *entries, unsigned n)
 {
-	uint32_t reference = entry & ~RING_HIT;
-	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t reference = entries[i] & ~RING_HIT;
 
-	__builtin_prefetch(slab_chunk(&s->slab, reference));
-	__builtin_prefetch(space_side(&sc->space, reference), 1);
+		__builtin_prefetch(slab_chunk(&s->slab, reference));
+		prefetch_notes(&slab_class_of(&s->slab, reference)->space, reference);
+	}
+	for (unsigned i = 0; s->policy->prefetch && i < n; i++) {
+		uint32_t reference = entries[i] & ~RING_HIT;
+
+		s->policy->prefetch(&slab_class_of(&s->slab, reference)->queue, reference);
+	}
 }
 
-static void drain_ring(struct store *s, struct ring *ring)
+static void apply_group(struct store *s, const uint32_t *entries, unsigned n)
 {
-	lock_acquire(&ring->lock);
-	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	/* acquire: pairs with the release in ring_push */
-	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
 	struct slab_class *held = NULL;
 
-	for (; head != tail; head++) {
-		uint32_t entry = ring->entries[head % RING_ENTRIES];
-		uint32_t reference = entry & ~RING_HIT;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t reference = entries[i] & ~RING_HIT;
 		struct slab_class *sc = slab_class_of(&s->slab, reference);
 
-		if (tail - head > PREFETCH_AHEAD)
-			prefetch_entry(s, ring->entries[(head + PREFETCH_AHEAD) % RING_ENTRIES]);
-		if (s->policy->prefetch && tail - head > PREFETCH_AHEAD / 2) {
-			uint32_t ahead = ring->entries[(head + PREFETCH_AHEAD / 2) % RING_ENTRIES];
-
-			s->policy->prefetch(&slab_class_of(&s->slab, ahead & ~RING_HIT)->queue,
-			                    ahead & ~RING_HIT);
-		}
 		if (sc != held) {
 			if (held)
 				lock_release(&held->lock);
@@ -292,13 +338,30 @@ static void drain_ring(struct store *s, struct ring *ring)
 		}
 		if (!entry_is_live(s, sc, reference))
 			continue;
-		if (entry & RING_HIT)
+		if (entries[i] & RING_HIT)
 			s->policy->hit(&sc->queue, reference);
 		else
 			s->policy->insert(&sc->queue, reference);
 	}
 	if (held)
 		lock_release(&held->lock);
+}
+
+static void drain_ring(struct store *s, struct ring *ring)
+{
+	lock_acquire(&ring->lock);
+	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	/* acquire: pairs with the release in ring_push */
+	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+
+	while (head != tail) {
+		uint32_t at = head % RING_ENTRIES;
+		unsigned n = MIN(MIN(tail - head, RING_GROUP), RING_ENTRIES - at);
+
+		prefetch_group(s, ring->entries + at, n);
+		apply_group(s, ring->entries + at, n);
+		head += n;
+	}
 	/* release: pairs with the acquire in ring_push, the slots may be written again */
 	atomic_store_explicit(&ring->head, head, memory_order_release);
 	lock_release(&ring->lock);
@@ -721,7 +784,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 	unsigned spins = 0, failures = 0;
 
 	for (unsigned i = 0; i < WAIT_TRIES; i++) {
-		reclaim(st);
+		reclaim_for(st, sc);
 		yield_drained(st);
 		if (sk->count || stock_from_pages(st, sc))
 			return true;
@@ -741,6 +804,17 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 	return false;
 }
 
+/* The chunk that comes next out of the stock was not touched for long; what a set writes of it is
+ * fetched while the one before it is filled. */
+static void prefetch_chunk(const struct store *s, const struct slab_class *sc, uint32_t reference)
+{
+	const char *chunk = slab_chunk(&s->slab, reference);
+
+	for (uint32_t at = 0; at < MIN(sc->chunk_bytes, PREFETCH_CHUNK_BYTES); at += CACHE_LINE_BYTES)
+		__builtin_prefetch(chunk + at, 1);
+	__builtin_prefetch((const void *)slab_state(sc, reference), 1);
+}
+
 uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
@@ -749,6 +823,8 @@ uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc)
 		return 0;
 	uint32_t reference = sk->references[--sk->count];
 
+	if (likely(sk->count))
+		prefetch_chunk(st->store, sc, sk->references[sk->count - 1]);
 	slab_begin_use(&st->store->slab, sc, reference);
 	return reference;
 }

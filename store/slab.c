@@ -42,9 +42,8 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 
 	uint32_t state_offset = side_offset + sc->chunks_per_page * o->policy->ops->side_bytes;
 
-	sc->age_offset = state_offset + sc->chunks_per_page;
 	sc->expiry_bytes = ALIGN_UP(sc->chunks_per_page * 4u, (uint32_t)OS_PAGE_BYTES);
-	assert(sc->age_offset + sc->chunks_per_page <= o->page_bytes);
+	assert(state_offset + 2 * sc->chunks_per_page <= o->page_bytes);
 	sc->space = (struct chunk_space){
 		.arena = sl->arena.base,
 		.chunk_bytes = chunk_bytes,
@@ -407,7 +406,7 @@ void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference)
 	                      (next << WORD_GENERATION_SHIFT) |
 	                              ((uint32_t)CHUNK_DETACHED << WORD_KIND_SHIFT),
 	                      memory_order_relaxed);
-	atomic_store_explicit(slab_state(sc, reference), 0, memory_order_relaxed);
+	state_change(&sc->space, reference, STATE_OF_USE, 0);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
 }
 
@@ -474,29 +473,31 @@ static uint8_t age_ceiling(uint32_t tick)
 	return tick % 1024 == 0 ? 255 : tick % 64 == 0 ? 192 : tick % 8 == 0 ? 128 : 64;
 }
 
-void age_advance(_Atomic uint8_t *ages, uint32_t count, uint32_t tick)
+void age_advance(_Atomic uint8_t *pairs, uint32_t count, uint32_t tick)
 {
 	uint8_t ceiling = age_ceiling(tick);
 	uint32_t i = 0;
 
 #if defined(__SSE2__) && !defined(THREAD_SANITIZED)
-	/* Plain vectors on purpose: a hit that sets an age to 0 between load and store is lost, and
-	 * that age is then a second too high, which nothing depends on. */
+	/* Plain vectors on purpose: a hit that sets an age to 0 or counts a read between load and store is
+	 * lost, which nothing depends on; the policy's bits do not change meanwhile. */
 	__m128i top = _mm_set1_epi8((char)(ceiling - 1));
+	__m128i ages = _mm_set1_epi16((short)0xff00);
 
-	for (; i + 16 <= count; i += 16) {
-		__m128i *at = (__m128i *)(void *)(ages + i);
+	for (; i + 8 <= count; i += 8) {
+		__m128i *at = (__m128i *)(void *)(pairs + 2 * i);
 		__m128i v = _mm_loadu_si128(at);
 		__m128i below = _mm_cmpeq_epi8(_mm_min_epu8(v, top), v);
 
-		_mm_storeu_si128(at, _mm_sub_epi8(v, below));
+		_mm_storeu_si128(at, _mm_sub_epi8(v, _mm_and_si128(below, ages)));
 	}
 #endif
 	for (; i < count; i++) {
-		uint8_t age = atomic_load_explicit(&ages[i], memory_order_relaxed);
+		_Atomic uint8_t *at = &pairs[2 * i + 1];
+		uint8_t age = atomic_load_explicit(at, memory_order_relaxed);
 
 		if (age < ceiling)
-			atomic_store_explicit(&ages[i], (uint8_t)(age + 1), memory_order_relaxed);
+			atomic_store_explicit(at, (uint8_t)(age + 1), memory_order_relaxed);
 	}
 }
 

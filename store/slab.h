@@ -2,7 +2,7 @@
  * slab.h: the arena, its pages, and the size classes that carve them into chunks.
  *
  *   arena:  | page 0: never used | page 1 | page 2 | ...        reserved once, filled as needed
- *   page:   | chunk | chunk | ... | state bytes | age bytes | policy side bytes |
+ *   page:   | chunk | chunk | ... | policy side bytes | state and age bytes |
  *   expiry: a second region with one stretch a page, 4 bytes a chunk, resident only for pages
  *           that hold an item with an expiry
  *
@@ -59,7 +59,6 @@ struct slab_class {
 	struct chunk_space space;
 	uint32_t chunk_bytes;
 	uint32_t chunks_per_page;
-	uint32_t age_offset;
 	uint32_t expiry_bytes; /* of one page's expiry stretch, whole OS pages */
 	uint8_t index;
 	bool big; /* items have the big header */
@@ -153,8 +152,7 @@ static inline _Atomic uint8_t *slab_state(const struct slab_class *sc, uint32_t 
 
 static inline _Atomic uint8_t *slab_age(const struct slab_class *sc, uint32_t reference)
 {
-	return (_Atomic uint8_t *)(space_page(&sc->space, reference) + sc->age_offset +
-	                           space_chunk_index(&sc->space, reference));
+	return space_age(&sc->space, reference);
 }
 
 static inline _Atomic uint32_t *slab_expiry(const struct slab *sl, const struct slab_class *sc,
@@ -213,8 +211,9 @@ void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference);
 
 /* Seconds that an age byte stands for: exact to 64, then steps of 8, 64 and 1024 seconds. */
 uint32_t age_seconds(uint8_t age);
-/* age_advance: one second passed for `count` ages; `tick` numbers the seconds. */
-void age_advance(_Atomic uint8_t *ages, uint32_t count, uint32_t tick);
+/* age_advance: one second passed for `count` pairs of state and age; `tick` numbers the seconds. Under
+ * the class's lock, which keeps the policy's part of the states still. */
+void age_advance(_Atomic uint8_t *pairs, uint32_t count, uint32_t tick);
 
 uint32_t slab_pages_in_use(const struct slab *sl);
 /* One past the highest page number ever used. */

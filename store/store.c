@@ -312,10 +312,12 @@ bool store_peek(struct store_thread *st, const char *key, size_t key_length, uin
 static void note_hit(struct store_thread *st, const struct slab_class *sc,
                      const struct item_view *view)
 {
-	uint8_t state = state_after_read(view->state);
+	uint8_t before = view->state, after = state_after_read(before);
 
-	if (state != view->state)
-		atomic_store_explicit(slab_state(sc, view->reference), state, memory_order_relaxed);
+	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
+	if (after != before)
+		atomic_compare_exchange_strong_explicit(slab_state(sc, view->reference), &before, after,
+		                                        memory_order_relaxed, memory_order_relaxed);
 	if (view->age)
 		atomic_store_explicit(slab_age(sc, view->reference), 0, memory_order_relaxed);
 	COUNT(st, sc->index, get_hits, 1);

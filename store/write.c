@@ -310,15 +310,14 @@ static void write_state(struct store_thread *st, uint64_t hash, uint32_t referen
 	if (old) {
 		const struct slab_class *old_class = slab_class_of(&s->slab, old);
 
-		state = atomic_load_explicit(slab_state(old_class, old), memory_order_relaxed) & STATE_READS;
+		state = state_get(&old_class->space, old) & STATE_READS;
 		proven = s->policy->proven && s->policy->proven(&old_class->queue, old);
 	} else if (s->policy->recall && s->policy->recall(&s->policy_shared, hash)) {
 		COUNT(st, sc->index, ghost_hits, 1);
 		proven = true;
 	}
 	if (state || proven)
-		atomic_store_explicit(slab_state(sc, reference), state | (proven ? STATE_PROVEN : 0),
-		                      memory_order_relaxed);
+		state_change(&sc->space, reference, 0, state | (proven ? STATE_PROVEN : 0));
 }
 
 /* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. */
@@ -780,7 +779,8 @@ static void touched(struct store_thread *st, uint32_t reference, struct item_vie
 		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
 		view->fetched = (before & STATE_FETCHED) != 0;
 	}
-	atomic_store_explicit(state, state_after_read(before), memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(state, &before, state_after_read(before),
+	                                        memory_order_relaxed, memory_order_relaxed);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
 	if (st->store->policy->hit)
 		ring_push(st, reference | RING_HIT);

@@ -106,6 +106,11 @@ static uint8_t *state_of(struct bench *b, unsigned i)
 	return (uint8_t *)space_state(&b->queue.space, reference_of(b, i));
 }
 
+static void set_state(struct bench *b, unsigned i, unsigned state)
+{
+	state_change(&b->queue.space, reference_of(b, i), STATE_OF_USE, state);
+}
+
 static unsigned naive_count(const struct naive *n, enum place place)
 {
 	unsigned count = 0;
@@ -208,7 +213,7 @@ static void take_victims(struct bench *b, unsigned wanted)
 			expected[n++] = victim;
 	}
 	for (unsigned i = 0; i < ALL; i++)
-		*state_of(b, i) = states[i];
+		*state_of(b, i) = (uint8_t)((*state_of(b, i) & STATE_OF_POLICY) | (states[i] & STATE_OF_USE));
 	cr_assert_eq(policy_s3fifo.victims(&b->queue, victims, wanted), n);
 	for (unsigned i = 0; i < n; i++)
 		cr_assert_eq(chunk_of(b, victims[i] & ~VICTIM_PROVEN), (unsigned)expected[i]);
@@ -230,7 +235,7 @@ Test(s3fifo, evicts_what_a_naive_model_evicts)
 		case 1:
 		case 2:
 			if (b.naive.place[i] == NOWHERE)
-				*state_of(&b, i) = proven ? STATE_PROVEN : 0;
+				set_state(&b, i, proven ? STATE_PROVEN : 0);
 			policy_s3fifo.insert(&b.queue, reference);
 			naive_insert(&b.naive, i, proven);
 			break;
@@ -264,7 +269,8 @@ Test(s3fifo, names_as_oldest_what_is_linked_or_nothing)
 		uint32_t reference = reference_of(&b, test_random_below(&r, ALL));
 
 		if (test_random_below(&r, 2)) {
-			*space_state(&b.queue.space, reference) = test_random_below(&r, 2) ? STATE_PROVEN : 0;
+			state_change(&b.queue.space, reference, STATE_OF_USE,
+			             test_random_below(&r, 2) ? STATE_PROVEN : 0);
 			policy_s3fifo.insert(&b.queue, reference);
 		} else {
 			policy_s3fifo.remove(&b.queue, reference);
@@ -284,7 +290,7 @@ Test(s3fifo, a_queue_of_removed_chunks_does_not_grow)
 	bench_init(&b);
 	for (unsigned round = 0; round < 1000; round++)
 		for (unsigned i = 0; i < ALL; i++) {
-			*state_of(&b, i) = 0;
+			set_state(&b, i, 0);
 			policy_s3fifo.insert(&b.queue, reference_of(&b, i));
 			policy_s3fifo.remove(&b.queue, reference_of(&b, i));
 		}
@@ -328,7 +334,7 @@ Test(s3fifo, takes_a_victim_even_if_all_were_read_often)
 
 	bench_init(&b);
 	for (unsigned i = 0; i < ALL; i++) {
-		*state_of(&b, i) = STATE_PROVEN | STATE_READS;
+		set_state(&b, i, STATE_PROVEN | STATE_READS);
 		policy_s3fifo.insert(&b.queue, reference_of(&b, i));
 	}
 	cr_assert_eq(policy_s3fifo.victims(&b.queue, victims, 8), 8);
