@@ -130,7 +130,7 @@ void ghost_prefetch(const struct ghost_table *g, uint64_t hash)
 	struct ghost_bucket *b = bucket_of(g, hash);
 
 	if (b)
-		__builtin_prefetch(b, 1);
+		prefetch_to_write(b);
 }
 
 void ghost_add(struct ghost_table *g, uint64_t hash, enum ghost_origin origin)

@@ -88,8 +88,8 @@ static void lru_prefetch(const struct policy_queue *q, uint32_t reference)
 #ifndef THREAD_SANITIZED
 	const struct lru_link *link = link_of(q, reference);
 
-	__builtin_prefetch(link_of(q, link->newer), 1);
-	__builtin_prefetch(link_of(q, link->older), 1);
+	prefetch_to_write(link_of(q, link->newer));
+	prefetch_to_write(link_of(q, link->older));
 #endif
 }
 

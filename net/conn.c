@@ -318,15 +318,6 @@ static void conn_rewind(struct conn *c, struct input *in, unsigned first)
 		restore_key(&batch->requests[i]);
 }
 
-static void conn_prefetch_items(struct worker *w)
-{
-	const struct request_batch *batch = &w->batch;
-
-	for (unsigned i = 0; i < batch->count; i++)
-		if (verb_has_key((enum verb)batch->requests[i].verb))
-			store_prefetch_item(w->store, batch->requests[i].hash);
-}
-
 /* Returns how many requests were answered; 0: more input is needed. */
 static unsigned conn_run_batch(struct conn *c, struct input *in, unsigned limit)
 {
@@ -335,8 +326,6 @@ static unsigned conn_run_batch(struct conn *c, struct input *in, unsigned limit)
 
 	if (count == 0)
 		return 0;
-	if (count > 1)
-		conn_prefetch_items(w);
 	unsigned done = dispatch_batch(c, &w->batch, w->batch_rewinds);
 	if (unlikely(done < count))
 		conn_rewind(c, in, done);

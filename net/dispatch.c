@@ -13,6 +13,10 @@
 /* An inlined loop beats the call of memcpy up to about this length. */
 #define INLINE_COPY_MAX_BYTES 128u
 
+/* Items are fetched so many requests before they are wanted: a core waits for no more than some
+ * sixteen lines at once, and each item takes two or three. */
+#define PREFETCH_AHEAD 8u
+
 /*
  * A view of an item ends with the next call that allocates, and making room in the outbox may be one:
  * parking what a client does not take can evict. So room for the reply is made before the look-up.
@@ -540,13 +544,25 @@ static inline void dispatch_one(struct conn *c, const struct request *rq)
 		dispatch_other(c, rq);
 }
 
+static inline void prefetch_item(struct worker *w, const struct request_batch *batch, unsigned i)
+{
+	const struct request *rq = &batch->requests[i];
+
+	if (i < batch->count && likely(verb_has_key((enum verb)rq->verb)))
+		store_prefetch_item(w->store, rq->hash);
+}
+
 unsigned dispatch_batch(struct conn *c, struct request_batch *batch, bool may_stop)
 {
 	struct worker *w = c->worker;
 
 	w->observing = observe_wanted(w->server);
+	for (unsigned i = 0; i < PREFETCH_AHEAD && batch->count > 1; i++)
+		prefetch_item(w, batch, i);
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct request *rq = &batch->requests[i];
+
+		prefetch_item(w, batch, i + PREFETCH_AHEAD);
 		if (unlikely(outbox_values_full(&w->outbox)))
 			conn_flush(c);
 		if (unlikely(parked_any(&c->parked)) && may_stop && is_retrieval(rq))

@@ -26,7 +26,7 @@
 #include "store/slab.h"
 #include "store/store.h"
 
-#define STOCK_CHUNKS 16u
+#define STOCK_CHUNKS 64u
 #define STOCK_BYTES 8192u     /* a stock holds less of large chunks: one at least */
 #define LIMBO_CHUNKS 4096u
 /* Room that every operation finds: what it removes, what was flushed in its bucket and in those that

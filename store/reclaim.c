@@ -167,9 +167,9 @@ void discard(struct store_thread *st, uint32_t reference)
 /* What policies keep of a chunk. */
 static void prefetch_notes(const struct chunk_space *sp, uint32_t reference)
 {
-	__builtin_prefetch((const void *)space_state(sp, reference), 1);
+	prefetch_to_write((const void *)space_state(sp, reference));
 	if (sp->side_bytes)
-		__builtin_prefetch(space_side(sp, reference), 1);
+		prefetch_to_write(space_side(sp, reference));
 }
 
 /* What freeing will touch, fetched before the class's lock is held for it. */
@@ -178,7 +178,7 @@ static void limbo_prefetch(const struct store_thread *st, uint32_t place)
 	const struct slab *sl = &st->store->slab;
 	uint32_t reference = st->limbo.references[place % LIMBO_CHUNKS];
 
-	__builtin_prefetch(slab_chunk(sl, reference), 1);
+	prefetch_to_write(slab_chunk(sl, reference));
 	prefetch_notes(&slab_class_of(sl, reference)->space, reference);
 }
 
@@ -496,7 +496,7 @@ static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 		__builtin_prefetch(chunk_item(s, victims[i] & ~VICTIM_PROVEN));
 	for (unsigned i = 0; i < n; i++) {
 		hashes[i] = item_hash(s, victims[i] & ~VICTIM_PROVEN);
-		__builtin_prefetch(index_bucket(&s->index, hashes[i]), 1);
+		prefetch_to_write(index_bucket(&s->index, hashes[i]));
 	}
 	for (unsigned i = 0; i < n; i++)
 		removed += evict_reference(st, victims[i] & ~VICTIM_PROVEN, hashes[i],
@@ -811,8 +811,8 @@ static void prefetch_chunk(const struct store *s, const struct slab_class *sc, u
 	const char *chunk = slab_chunk(&s->slab, reference);
 
 	for (uint32_t at = 0; at < MIN(sc->chunk_bytes, PREFETCH_CHUNK_BYTES); at += CACHE_LINE_BYTES)
-		__builtin_prefetch(chunk + at, 1);
-	__builtin_prefetch((const void *)slab_state(sc, reference), 1);
+		prefetch_to_write(chunk + at);
+	prefetch_to_write((const void *)slab_state(sc, reference));
 }
 
 uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc)

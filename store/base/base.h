@@ -23,6 +23,17 @@
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
+/* Fetches a line to write to. The compiler's builtin fetches it to read unless the target is told to
+ * have the instruction; processors of this kind without it take it for a no-op. */
+static inline void prefetch_to_write(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /* assert() stays on in release builds and must be cheap. invariant() is compiled in by
  * --enable-debug=full and may walk structures. */
 #ifdef LARDER_INVARIANTS
