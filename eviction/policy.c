@@ -54,7 +54,7 @@ void page_circle_add(struct policy_queue *q, uint32_t *hand, uint32_t page_numbe
 {
 	struct page_link *link = page_link_at(q->shared, page_number);
 
-	link->owner = q->space.owner;
+	atomic_store_explicit(&link->owner, q->space.owner, memory_order_relaxed);
 	if (!*hand) {
 		link->previous = link->next = page_number;
 		*hand = page_number;
@@ -77,5 +77,6 @@ void page_circle_remove(struct policy_queue *q, uint32_t *hand, uint32_t page_nu
 		*hand = link->next == page_number ? 0 : link->next;
 	page_link_at(q->shared, link->previous)->next = link->next;
 	page_link_at(q->shared, link->next)->previous = link->previous;
-	*link = (struct page_link){ 0 };
+	link->previous = link->next = 0;
+	atomic_store_explicit(&link->owner, 0, memory_order_relaxed);
 }

@@ -53,7 +53,7 @@
 struct page_link {
 	uint32_t previous;
 	uint32_t next;
-	uint32_t owner; /* space.owner of the queue, 0: none */
+	_Atomic uint32_t owner; /* space.owner of the queue, 0: none; others' are read without a lock */
 };
 
 /*

@@ -71,7 +71,8 @@ static bool entry_is_current(void *context, uint32_t reference)
 	const struct policy_queue *q = context;
 	uint32_t number = space_page_number(&q->space, reference);
 
-	return page_link_at(q->shared, number)->owner == q->space.owner &&
+	return atomic_load_explicit(&page_link_at(q->shared, number)->owner, memory_order_relaxed) ==
+	               q->space.owner &&
 	       (links_of(q, reference) & QUEUED);
 }
 

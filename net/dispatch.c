@@ -546,10 +546,8 @@ static inline void dispatch_one(struct conn *c, const struct request *rq)
 
 static inline void prefetch_item(struct worker *w, const struct request_batch *batch, unsigned i)
 {
-	const struct request *rq = &batch->requests[i];
-
-	if (i < batch->count && likely(verb_has_key((enum verb)rq->verb)))
-		store_prefetch_item(w->store, rq->hash);
+	if (i < batch->count && likely(verb_has_key((enum verb)batch->requests[i].verb)))
+		store_prefetch_item(w->store, batch->requests[i].hash);
 }
 
 unsigned dispatch_batch(struct conn *c, struct request_batch *batch, bool may_stop)

@@ -191,6 +191,8 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= step_shrink(st);
 	reclaim(st);
 	return_stocks(st, true);
+	/* What was swept and waits for others' turns is memory that somebody may want: soon again. */
+	more |= st->limbo.count != 0;
 	store_leave(st);
 	return more;
 }

@@ -17,6 +17,7 @@
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
 
@@ -789,16 +790,23 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		if (sk->count || stock_from_pages(st, sc))
 			return true;
 		/* Evicting again would not help what only waits for other threads' turns. */
-		if (st->limbo.count >= EVICT_BATCH) {
+		if (st->limbo.count >= ENOUGH_WAITING) {
 			lock_backoff(&spins);
 			if (i % 64 != 63)
 				continue;
 		}
-		if (!make_room(st, sc)) {
-			if (++failures > ROOM_FAILURES)
-				break;
-			lock_backoff(&spins);
+		uint32_t waiting = st->limbo.count;
+		bool made = make_room(st, sc);
+
+		if (!made && ++failures > ROOM_FAILURES)
+			break;
+		/* Nothing new: what there is waits for others' turns, or theirs for this one's end. */
+		if (!made) {
+			quiesce(st);
+			spins = MAX(spins, LOCK_SPINS);
 		}
+		if (!made || st->limbo.count == waiting)
+			lock_backoff(&spins);
 	}
 	COUNT(st, sc->index, out_of_memory, 1);
 	return false;
