@@ -35,11 +35,16 @@ static void note_peak(struct budget *b, uint64_t used)
 
 bool budget_take(struct budget *b, enum account account, uint64_t bytes)
 {
+	return budget_take_sparing(b, account, bytes, 0);
+}
+
+bool budget_take_sparing(struct budget *b, enum account account, uint64_t bytes, uint64_t spare_bytes)
+{
 	uint64_t limit = atomic_load_explicit(&b->limit_bytes, memory_order_relaxed);
 	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
 
 	do {
-		if (used + bytes > limit)
+		if (used + bytes + spare_bytes > limit)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(&b->used_bytes, &used, used + bytes,
 	                                                memory_order_relaxed, memory_order_relaxed));

@@ -52,6 +52,8 @@ void budget_init(struct budget *b, uint64_t limit_bytes);
 /* budget_take: true if the bytes fit and are now charged. budget_charge: charges what is already
  * there (fixed costs, an emergency), even past the limit. */
 bool budget_take(struct budget *b, enum account account, uint64_t bytes);
+/* budget_take_sparing: the same, if so many bytes are left to others afterwards. */
+bool budget_take_sparing(struct budget *b, enum account account, uint64_t bytes, uint64_t spare_bytes);
 void budget_charge(struct budget *b, enum account account, uint64_t bytes);
 void budget_give(struct budget *b, enum account account, uint64_t bytes);
 

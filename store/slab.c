@@ -108,7 +108,7 @@ static uint8_t shift_of(uint64_t power)
 
 enum status slab_init(struct slab *sl, const struct slab_options *o, struct budget *budget)
 {
-	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes };
+	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes, .spare_bytes = o->spare_bytes };
 	uint64_t arena_bytes = ALIGN_UP(o->limit_max_bytes + o->page_bytes, (uint64_t)o->page_bytes);
 
 	sl->page_shift = shift_of(o->page_bytes);
@@ -222,7 +222,7 @@ static uint32_t arena_take(struct slab *sl)
 {
 	uint32_t number = PAGE_NONE;
 
-	if (!budget_take(sl->budget, ACCOUNT_ITEMS, sl->page_bytes))
+	if (!budget_take_sparing(sl->budget, ACCOUNT_ITEMS, sl->page_bytes, sl->spare_bytes))
 		return PAGE_NONE;
 	lock_acquire(&sl->arena_lock);
 	uint32_t fresh = atomic_load_explicit(&sl->fresh_page, memory_order_relaxed);

@@ -78,6 +78,7 @@ struct slab_options {
 	uint32_t chunk_min_bytes;
 	double growth_factor;
 	bool huge_pages;
+	uint64_t spare_bytes;     /* of the budget, which pages leave to the other accounts */
 	struct policy_shared *policy; /* outlives the slab */
 };
 
@@ -88,6 +89,7 @@ struct slab {
 	struct region page_table;
 	struct page *pages;
 	struct budget *budget;
+	uint64_t spare_bytes;
 	uint32_t page_limit;    /* page numbers are below it */
 	uint32_t page_bytes;
 	uint32_t expiry_stride; /* bytes of address space of one page's expiry stretch */

@@ -88,6 +88,10 @@ static uint32_t choose_page_bytes(uint64_t limit_bytes)
 	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
 }
 
+/* Where nothing is evicted, items leave one part in so many of the budget to connections and what
+ * they have half-read; otherwise who is to delete something could not say so. */
+#define NO_EVICTION_SPARE_SHARE 32
+
 static bool eviction_take(void *context, uint64_t bytes)
 {
 	return budget_take(&((struct store *)context)->budget, ACCOUNT_EVICTION, bytes);
@@ -155,6 +159,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.page_bytes = page_bytes,
 		.chunk_min_bytes = options->chunk_min_bytes,
 		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
+		.spare_bytes = options->evict ? 0 : budget_limit(&s->budget) / NO_EVICTION_SPARE_SHARE,
 		.policy = &s->policy_shared,
 	};
 	struct index_callbacks callbacks = {
