@@ -16,7 +16,7 @@ enum status index_init(struct index *ix, struct budget *budget, uint64_t limit_m
 	/* The smallest item takes 24 bytes of arena, so a quarter of the limit is more than enough. */
 	uint64_t bucket_bytes = MAX(limit_max_bytes / 4, (uint64_t)1 << 20);
 
-	if (region_reserve(&ix->bucket_region, bucket_bytes, false) != STATUS_OK)
+	if (region_reserve(&ix->bucket_region, bucket_bytes, true) != STATUS_OK)
 		return STATUS_SYSTEM;
 	if (region_reserve(&ix->overflow_region, bucket_bytes, false) != STATUS_OK) {
 		region_release(&ix->bucket_region);
@@ -594,6 +594,18 @@ static void drop_unused_buckets(struct index *ix) REQUIRES(ix->resize_lock)
 		            CHARGE_BUCKETS * sizeof(struct bucket));
 		budget_give(ix->budget, ACCOUNT_INDEX, CHARGE_BUCKETS * sizeof(struct bucket));
 	}
+}
+
+static bool stretch_in_use(const void *context, size_t stretch)
+{
+	const struct index *ix = context;
+
+	return (stretch + 1) * HUGE_PAGE_BYTES <= (size_t)index_bucket_count(ix) * sizeof(struct bucket);
+}
+
+bool index_collapse(struct index *ix, size_t stretch, bool *refused)
+{
+	return region_collapse(&ix->bucket_region, stretch, stretch_in_use, ix, refused);
 }
 
 unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context)

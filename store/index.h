@@ -184,6 +184,8 @@ bool index_any(const struct index *ix, struct bucket *locked, struct index_slot 
 void index_adjust(struct index *ix, int64_t delta, void *thread_context);
 /* index_shrink: up to `max_steps` merges while the table is too empty. Returns merges made. */
 unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context);
+/* index_collapse: makes a huge page of the stretch of the buckets, see region_collapse; any thread. */
+bool index_collapse(struct index *ix, size_t stretch, bool *refused);
 
 /* ---- flush ---- */
 

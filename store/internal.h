@@ -132,6 +132,10 @@ struct store {
 	uint32_t maintained_second;
 	uint32_t age_page;    /* next page of the pass over the ages, 0: no pass */
 	uint32_t expiry_page; /* next page of the pass over the expiries, 0: no pass */
+	/* next of the stretches that may become huge pages, of the index, then of the arena */
+	size_t collapse_stretch;
+	uint32_t collapse_second; /* no pass before it */
+	uint32_t collapse_refusals; /* in this pass */
 	uint32_t tick;
 	struct slab slab;
 };

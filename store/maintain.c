@@ -1,6 +1,7 @@
 /*
  * maintain.c: what runs in the background, in bounded slices: ages move on, expired items give their
- * memory back, flushed ones too, the index shrinks, and memory over a lowered limit is released.
+ * memory back, flushed ones too, the index shrinks, memory over a lowered limit is released, and what
+ * is all in use becomes huge pages.
  */
 #include "store/internal.h"
 
@@ -15,6 +16,13 @@
 #define SHRINK_STEPS 4u
 #define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u
+/* Huge pages: below this budget the processor's tables of translations reach over most of it anyway.
+ * A stretch can be refused for a moment, when somebody else holds one of its pages; where the system
+ * has no huge pages to give, it is not asked again for some seconds. */
+#define COLLAPSE_LIMIT_BYTES (128ULL << 20)
+#define COLLAPSE_LOOKS 512u
+#define COLLAPSE_REFUSALS 8u
+#define COLLAPSE_REFUSED_SECONDS 30u
 
 /* ---- ages ---- */
 
@@ -166,6 +174,40 @@ static bool step_shrink(struct store_thread *st)
 	return true;
 }
 
+/* ---- huge pages ---- */
+
+/* Of the stretches that are all in use, one is made a huge page in a slice. */
+static bool step_collapse(struct store *s, uint32_t now)
+{
+	size_t of_index = (size_t)index_bucket_count(&s->index) * sizeof(struct bucket) / HUGE_PAGE_BYTES;
+	size_t of_arena = ((size_t)slab_page_end(&s->slab) << s->slab.page_shift) / HUGE_PAGE_BYTES;
+
+	if (now < s->collapse_second || budget_limit(&s->budget) < COLLAPSE_LIMIT_BYTES)
+		return false;
+	for (unsigned i = 0; i < COLLAPSE_LOOKS; i++) {
+		size_t stretch = s->collapse_stretch++;
+		bool refused;
+		bool done = stretch < of_index ?
+				    index_collapse(&s->index, stretch, &refused) :
+				    slab_collapse(&s->slab, stretch - of_index, &refused);
+
+		if (refused && ++s->collapse_refusals == COLLAPSE_REFUSALS) {
+			s->collapse_refusals = 0;
+			s->collapse_second = now + COLLAPSE_REFUSED_SECONDS;
+			return false;
+		}
+		if (s->collapse_stretch >= of_index + of_arena) {
+			s->collapse_stretch = 0;
+			s->collapse_refusals = 0;
+			s->collapse_second = now + 1;
+			return false;
+		}
+		if (done || refused)
+			return true;
+	}
+	return true;
+}
+
 bool store_maintain(struct store_thread *st, uint32_t now)
 {
 	struct store *s = st->store;
@@ -194,6 +236,7 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	/* What was swept and waits for others' turns is memory that somebody may want: soon again. */
 	more |= st->limbo.count != 0;
 	store_leave(st);
+	more |= step_collapse(s, now);
 	return more;
 }
 

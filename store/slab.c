@@ -123,7 +123,7 @@ enum status slab_init(struct slab *sl, const struct slab_options *o, struct budg
 	lock_init(&sl->arena_lock);
 	atomic_init(&sl->fresh_page, 1); /* page 0 would hold reference 0 */
 
-	if (region_reserve(&sl->arena, arena_bytes, o->huge_pages) != STATUS_OK)
+	if (region_reserve(&sl->arena, arena_bytes, true) != STATUS_OK)
 		return STATUS_SYSTEM;
 	if (region_reserve(&sl->expiry, (size_t)sl->page_limit * sl->expiry_stride, false) != STATUS_OK)
 		goto release_arena;
@@ -254,6 +254,26 @@ static void arena_give(struct slab *sl, uint32_t number)
 	sl->free_head = number;
 	sl->free_count++;
 	lock_release(&sl->arena_lock);
+}
+
+/* Page 0 is none, so that the first stretch is never all in use. */
+static bool stretch_in_use(const void *context, size_t stretch)
+{
+	const struct slab *sl = context;
+	uint32_t pages = (uint32_t)(HUGE_PAGE_BYTES >> sl->page_shift);
+	uint32_t first = (uint32_t)stretch * pages;
+
+	if (first == 0 || first + pages > atomic_load_explicit(&sl->fresh_page, memory_order_acquire))
+		return false;
+	for (uint32_t i = 0; i < pages; i++)
+		if (atomic_load_explicit(&sl->pages[first + i].state, memory_order_relaxed) == PAGE_FREE)
+			return false;
+	return true;
+}
+
+bool slab_collapse(struct slab *sl, size_t stretch, bool *refused)
+{
+	return region_collapse(&sl->arena, stretch, stretch_in_use, sl, refused);
 }
 
 static bool page_open(struct slab *sl, struct slab_class *sc)

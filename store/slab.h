@@ -77,7 +77,6 @@ struct slab_options {
 	uint32_t page_bytes;      /* a power of two */
 	uint32_t chunk_min_bytes;
 	double growth_factor;
-	bool huge_pages;
 	uint64_t spare_bytes;     /* of the budget, which pages leave to the other accounts */
 	struct policy_shared *policy; /* outlives the slab */
 };
@@ -111,6 +110,9 @@ struct slab {
 
 enum status slab_init(struct slab *sl, const struct slab_options *options, struct budget *budget);
 void slab_fini(struct slab *sl);
+
+/* slab_collapse: makes a huge page of the stretch of the arena, see region_collapse; any thread. */
+bool slab_collapse(struct slab *sl, size_t stretch, bool *refused);
 
 /* ---- naming chunks: any thread, no lock ---- */
 

@@ -1,5 +1,6 @@
 /* test_slab.c: size classes, pages, generations, ages. */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "store/slab.h"
 
@@ -160,4 +161,72 @@ Test(slab, ages_follow_the_seconds_ever_more_coarsely)
 		cr_assert_eq(pairs[1], pairs[199]); /* vector and tail agree */
 		cr_assert_eq(pairs[100], 0);
 	}
+}
+
+static bool all_in_use;
+
+static bool says_in_use(const void *context, size_t stretch)
+{
+	return *(const bool *)context;
+}
+
+/* What is dropped reads as zeros and what is not stays, whether there was a huge page or the system
+ * had none to give. */
+Test(slab, a_stretch_collapses_only_when_all_in_use_and_is_split_before_a_drop)
+{
+	struct region r;
+	bool refused;
+
+	cr_assert_eq(region_reserve(&r, 4 * HUGE_PAGE_BYTES, true), STATUS_OK);
+	cr_assert_eq((uintptr_t)r.base % HUGE_PAGE_BYTES, 0);
+	memset(r.base, 7, r.size_bytes);
+	all_in_use = false;
+	cr_assert_not(region_collapse(&r, 1, says_in_use, &all_in_use, &refused));
+	cr_assert_not(refused);
+	cr_assert_eq(atomic_load(&r.huge[0]), 0);
+	all_in_use = true;
+	for (size_t stretch = 0; stretch < 4; stretch++) {
+		bool done = region_collapse(&r, stretch, says_in_use, &all_in_use, &refused);
+
+		cr_assert_eq(done, !refused);
+		cr_assert_eq(atomic_load(&r.huge[0]) >> stretch & 1, done);
+		cr_assert_not(done && region_collapse(&r, stretch, says_in_use, &all_in_use, &refused));
+	}
+	/* The end of stretch 1 and the beginning of 2. */
+	region_drop(&r, 2 * HUGE_PAGE_BYTES - 8192, 16384);
+	cr_assert_eq(atomic_load(&r.huge[0]) & 6, 0);
+	for (size_t i = 0; i < r.size_bytes; i++)
+		cr_assert_eq(r.base[i], i + 8192 - 2 * HUGE_PAGE_BYTES < 16384 ? 0 : 7);
+	region_release(&r);
+}
+
+Test(slab, the_arena_collapses_where_every_page_has_a_class)
+{
+	enum { PAGES = 40 };
+	static uint32_t references[65 * 700];
+	unsigned n = 0;
+	bool refused;
+
+	open_slab(64u << 10);
+	struct slab_class *sc = slab_class_for(&slab, 100);
+
+	cr_assert_not(slab_collapse(&slab, 1, &refused));
+	while (sc->page_count < PAGES)
+		n += take(sc, references + n, 50);
+	/* Page 0 is none: pages 1 to 40, of which 32 to 63 would be the second stretch. */
+	cr_assert_not(slab_collapse(&slab, 0, &refused));
+	cr_assert_not(slab_collapse(&slab, 1, &refused));
+	cr_assert_not(refused);
+	while (sc->page_count < 64)
+		n += take(sc, references + n, 50);
+	if (slab_collapse(&slab, 1, &refused)) {
+		cr_assert_eq(atomic_load(&slab.arena.huge[0]), 2);
+		while (n > 0)
+			put(sc, references[--n]);
+		cr_assert_eq(atomic_load(&slab.arena.huge[0]), 0);
+	} else {
+		cr_assert(refused);
+	}
+	slab_fini(&slab);
+	policy_shared_fini(&shared);
 }
