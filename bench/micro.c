@@ -1,9 +1,11 @@
 /*
- * micro.c: larder-micro, what the store's operations cost without a server around them.
+ * micro.c: larder-micro, what the parts of a request cost without a server around them.
  *
  * Each figure is CPU time an operation of one thread (CLOCK_THREAD_CPUTIME_ID), the median of several
- * rounds with the least and the most. Look-ups go as the request path does them: batches of 64, hash
- * and prefetch the bucket, prefetch the item, read.
+ * rounds with the least and the most; with --instructions, instructions an operation as callgrind
+ * counts them. Store operations go as the request path does them: batches of 64, hash and prefetch
+ * the bucket, prefetch the item, read. Making the random numbers and keys is part of each figure, and
+ * a figure of its own.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -12,10 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/random.h"
+#include "bench/tool.h"
 #include "bench/zipf.h"
 #include "eviction/policy.h"
+#include "net/proto/text_parse.h"
 #include "store/base/hash.h"
 #include "store/store.h"
 
@@ -23,7 +28,11 @@
 #define VALUE_BYTES 100u
 #define BATCH 64u
 #define ROUNDS 5u
+#define ROUND_BATCHES 4000u
+#define COUNTED_BATCHES 200u
 #define THREADS_MAX 64u
+#define NOW 10u
+#define MISSING 2000000000u /* numbers from here on are no keys */
 
 static uint32_t random_state = 12345;
 
@@ -58,18 +67,12 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void print_figure(const char *what, double *rounds)
-{
-	qsort(rounds, ROUNDS, sizeof(*rounds), compare_doubles);
-	printf("%-44s %8.1f ns   (%.1f .. %.1f)\n", what, rounds[ROUNDS / 2], rounds[0],
-	       rounds[ROUNDS - 1]);
-	fflush(stdout);
-}
-
+/* Hexadecimal: as few instructions as a key can take. */
 static void make_key(char *key, uint32_t number)
 {
-	for (unsigned i = KEY_BYTES; i-- > 0; number /= 10)
-		key[i] = (char)('0' + number % 10);
+	memcpy(key, "larder:00000000", KEY_BYTES);
+	for (unsigned i = KEY_BYTES; number != 0; number >>= 4)
+		key[--i] = "0123456789abcdef"[number & 15];
 }
 
 static struct store *open_store(uint64_t limit_bytes, unsigned threads)
@@ -84,11 +87,8 @@ static struct store *open_store(uint64_t limit_bytes, unsigned threads)
 		.hash_seed = 7,
 	};
 
-	if (store_init(&s, &o) != STATUS_OK) {
-		fprintf(stderr, "larder-micro: no memory for a store of %llu MB\n",
-		        (unsigned long long)limit_bytes >> 20);
-		exit(1);
-	}
+	if (store_init(&s, &o) != STATUS_OK)
+		tool_fail("no memory for a store of %llu MB", (unsigned long long)limit_bytes >> 20);
 	return s;
 }
 
@@ -105,10 +105,8 @@ static void set_key(struct store_thread *st, uint32_t number, const char *value)
 	};
 	struct commit_args args = { .mode = STORE_SET };
 
-	if (store_set(st, &spec, value, &args) != STORE_OK) {
-		fprintf(stderr, "larder-micro: a set was refused\n");
-		exit(1);
-	}
+	if (store_set(st, &spec, value, &args) != STORE_OK)
+		tool_fail("a set was refused");
 }
 
 /* One batch of sets through the same passes as the request path. */
@@ -117,7 +115,7 @@ static void set_batch(struct store_thread *st, const uint32_t *numbers, const ch
 	char keys[BATCH][KEY_BYTES];
 	uint64_t hashes[BATCH];
 
-	store_enter(st, 10);
+	store_enter(st, NOW);
 	for (unsigned i = 0; i < BATCH; i++) {
 		make_key(keys[i], numbers[i]);
 		hashes[i] = store_hash(st, keys[i], KEY_BYTES);
@@ -145,7 +143,7 @@ static unsigned get_batch(struct store_thread *st, const uint32_t *numbers, char
 	uint64_t hashes[BATCH];
 	unsigned hits = 0;
 
-	store_enter(st, 10);
+	store_enter(st, NOW);
 	for (unsigned i = 0; i < BATCH; i++) {
 		make_key(keys[i], numbers[i]);
 		hashes[i] = store_hash(st, keys[i], KEY_BYTES);
@@ -172,111 +170,271 @@ static void fill(struct store_thread *st, uint32_t key_count)
 	memset(value, 'v', sizeof(value));
 	for (uint32_t i = 0; i < key_count; i++) {
 		if (i % BATCH == 0)
-			store_enter(st, 10);
+			store_enter(st, NOW);
 		set_key(st, i, value);
 		if (i % BATCH == BATCH - 1 || i == key_count - 1)
 			store_leave(st);
 	}
 }
 
-enum kind { GET_HIT, GET_MISS, SET_OVER, SET_NEW };
+/* ---- figures ---- */
 
-static double run_batches(struct store_thread *st, enum kind kind, uint32_t key_count,
-                          uint32_t *next_new, unsigned batches)
+enum kind { MAKE_KEY, HASH, PARSE_GET, PARSE_MG, PARSE_SET, GET_HIT, GET_MISS, SET_OVER, SET_NEW, SET_EVICT };
+
+static const struct figure {
+	const char *name; /* on the command line of a counted run */
+	const char *text;
+	enum kind kind;
+	bool has_keys; /* measured for each of --keys */
+} figures[] = {
+	{ "key", "a random key made (in all below)", MAKE_KEY, false },
+	{ "hash", "hash of a 15-byte key", HASH, false },
+	{ "parse-get", "parse \"get KEY\"", PARSE_GET, false },
+	{ "parse-mg", "parse \"mg KEY v\"", PARSE_MG, false },
+	{ "parse-set", "parse \"set KEY 0 0 100\"", PARSE_SET, false },
+	{ "get-hit", "get, hit", GET_HIT, true },
+	{ "get-miss", "get, miss", GET_MISS, true },
+	{ "set-present", "set of a present key", SET_OVER, true },
+	{ "set-new", "set of a new key", SET_NEW, true },
+	{ "set-evict", "set of a new key, cache full, one evicted", SET_EVICT, false },
+};
+
+struct subject {
+	struct store *s; /* NULL where no store is needed */
+	struct store_thread *st;
+	struct hash_secret secret;
+	uint32_t key_count;
+	uint32_t next_new;
+	uint64_t sum; /* of what is computed, so that it is not optimised away */
+	char input[BATCH * (KEY_BYTES + VALUE_BYTES + 32) + SCAN_PADDING_BYTES];
+	size_t input_length;
+};
+
+/* A batch of commands as one pipelining client sends them. */
+static void prepare_input(struct subject *su, enum kind kind)
+{
+	char *at = su->input;
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		char key[KEY_BYTES];
+
+		make_key(key, random_next());
+		at += sprintf(at, "%s %.*s%s\r\n", kind == PARSE_GET ? "get" : kind == PARSE_MG ? "mg" : "set",
+		              (int)KEY_BYTES, key,
+		              kind == PARSE_GET ? "" : kind == PARSE_MG ? " v" : " 0 0 100");
+		if (kind == PARSE_SET) {
+			memset(at, 'v', VALUE_BYTES);
+			memcpy(at + VALUE_BYTES, "\r\n", 2);
+			at += VALUE_BYTES + 2;
+		}
+	}
+	su->input_length = (size_t)(at - su->input);
+}
+
+static void parse_batch(struct subject *su)
+{
+	struct text_parser tp;
+	struct request rq;
+	struct meta_args meta;
+	size_t consumed;
+
+	text_parser_init(&tp);
+	for (size_t at = 0; at < su->input_length; at += consumed) {
+		if (text_parse(&tp, su->input + at, su->input_length - at, &rq, &meta, &consumed) !=
+		    PARSE_REQUEST && consumed == 0)
+			tool_fail("a command of its own was not parsed");
+		su->sum += rq.key_length;
+	}
+}
+
+static void hash_batch(struct subject *su, const uint32_t *numbers, bool hash)
+{
+	char key[KEY_BYTES];
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		make_key(key, numbers[i]);
+		su->sum += hash ? hash_key(&su->secret, key, KEY_BYTES) : (unsigned char)key[KEY_BYTES - 1];
+	}
+}
+
+static void run_batch(struct subject *su, enum kind kind)
 {
 	uint32_t numbers[BATCH];
-	char buffer[4096];
-	double used = 0;
+	char buffer[VALUE_BYTES];
 
-	memset(buffer, 'w', sizeof(buffer));
-	for (unsigned b = 0; b < batches; b++) {
-		for (unsigned i = 0; i < BATCH; i++) {
-			uint32_t number = (uint32_t)(((uint64_t)random_next() * key_count) >> 32);
-
-			numbers[i] = kind == GET_MISS ? number + 2000000000u
-			             : kind == SET_NEW ? (*next_new)++ : number;
-		}
-		double start = cpu_ns();
-
-		if (kind == GET_HIT || kind == GET_MISS)
-			get_batch(st, numbers, buffer);
-		else
-			set_batch(st, numbers, buffer);
-		used += cpu_ns() - start;
+	if (kind == PARSE_GET || kind == PARSE_MG || kind == PARSE_SET) {
+		parse_batch(su);
+		return;
 	}
-	return used / ((double)batches * BATCH);
+	for (unsigned i = 0; i < BATCH; i++) {
+		uint32_t number = (uint32_t)(((uint64_t)random_next() * su->key_count) >> 32);
+
+		numbers[i] = kind == GET_MISS                         ? number + MISSING
+		             : kind == SET_NEW || kind == SET_EVICT ? su->next_new++
+		                                                      : number;
+	}
+	memset(buffer, 'w', sizeof(buffer));
+	if (kind == MAKE_KEY || kind == HASH)
+		hash_batch(su, numbers, kind == HASH);
+	else if (kind == GET_HIT || kind == GET_MISS)
+		get_batch(su->st, numbers, buffer);
+	else
+		set_batch(su->st, numbers, buffer);
 }
 
-static void measure(struct store_thread *st, const char *what, enum kind kind, uint32_t key_count,
-                    uint32_t *next_new)
+static double run_batches(struct subject *su, enum kind kind, unsigned batches)
 {
-	double rounds[ROUNDS];
+	double start = cpu_ns();
+
+	for (unsigned b = 0; b < batches; b++)
+		run_batch(su, kind);
+	return (cpu_ns() - start) / ((double)batches * BATCH);
+}
+
+/* What the figure is measured on. */
+static struct subject *subject_open(enum kind kind, uint32_t key_count)
+{
+	struct subject *su = tool_alloc(1, sizeof(*su));
+	/* Room for twice the keys, so that new keys find memory without evicting. */
+	uint64_t limit = (uint64_t)key_count * 160 + (uint64_t)ROUNDS * ROUND_BATCHES * BATCH * 200 + (64u << 20);
+
+	*su = (struct subject){ .key_count = key_count, .next_new = key_count };
+	hash_secret_init(&su->secret, 7);
+	if (kind < GET_HIT) {
+		prepare_input(su, kind);
+		return su;
+	}
+	su->s = open_store(kind == SET_EVICT ? 64u << 20 : limit, 2);
+	su->st = store_thread_get(su->s, 0);
+	if (kind != SET_EVICT) {
+		fill(su->st, key_count);
+		return su;
+	}
+	for (struct store_counters sum = { 0 }; sum.evictions == 0; store_counters_sum(su->s, &sum))
+		run_batches(su, kind, 100);
+	return su;
+}
+
+static void subject_close(struct subject *su)
+{
+	if (su->s)
+		store_fini(su->s);
+	free(su);
+}
+
+static void print_label(const struct figure *f, uint32_t key_count)
+{
 	char label[96];
 
-	snprintf(label, sizeof(label), "%s, %u keys", what, key_count);
-	for (unsigned r = 0; r < ROUNDS; r++)
-		rounds[r] = run_batches(st, kind, key_count, next_new, 4000);
-	print_figure(label, rounds);
+	if (f->has_keys)
+		snprintf(label, sizeof(label), "%s, %u keys", f->text, key_count);
+	printf("%-44s ", f->has_keys ? label : f->text);
 }
 
-static void measure_store(uint32_t key_count)
+static void measure(struct subject *su, const struct figure *f)
 {
-	/* Room for twice the keys, so that new keys find memory without evicting. */
-	uint64_t limit = (uint64_t)key_count * 160 + ((uint64_t)ROUNDS * 4000 * BATCH * 200) + (64u << 20);
-	struct store *s = open_store(limit, 2);
-	struct store_thread *st = store_thread_get(s, 0);
-	uint32_t next_new = key_count;
-
-	fill(st, key_count);
-	measure(st, "get, hit", GET_HIT, key_count, &next_new);
-	measure(st, "get, miss", GET_MISS, key_count, &next_new);
-	measure(st, "set of a present key", SET_OVER, key_count, &next_new);
-	measure(st, "set of a new key", SET_NEW, key_count, &next_new);
-	store_fini(s);
-}
-
-static void measure_eviction(uint64_t limit_bytes)
-{
-	struct store *s = open_store(limit_bytes, 2);
-	struct store_thread *st = store_thread_get(s, 0);
-	uint32_t next_new = 0;
-	struct store_counters sum;
 	double rounds[ROUNDS];
 
-	do {
-		run_batches(st, SET_NEW, 1, &next_new, 100);
-		store_counters_sum(s, &sum);
-	} while (sum.evictions == 0);
 	for (unsigned r = 0; r < ROUNDS; r++)
-		rounds[r] = run_batches(st, SET_NEW, 1, &next_new, 4000);
-	print_figure("set of a new key, cache full, one evicted", rounds);
-	store_fini(s);
+		rounds[r] = run_batches(su, f->kind, ROUND_BATCHES);
+	qsort(rounds, ROUNDS, sizeof(*rounds), compare_doubles);
+	print_label(f, su->key_count);
+	printf("%8.1f ns   (%.1f .. %.1f)\n", rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]);
+	fflush(stdout);
 }
 
-static void measure_hash(void)
+static void measure_all(const uint32_t *key_counts, unsigned count)
 {
-	struct hash_secret secret;
-	char key[KEY_BYTES];
-	double rounds[ROUNDS];
-	uint64_t sum = 0;
+	for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++) {
+		if (figures[i].has_keys)
+			continue;
+		struct subject *su = subject_open(figures[i].kind, 100000);
 
-	hash_secret_init(&secret, 7);
-	make_key(key, 1);
-	for (unsigned r = 0; r < ROUNDS; r++) {
-		double start = cpu_ns();
-
-		for (unsigned i = 0; i < 10000000; i++) {
-			key[0] = (char)i;
-			sum += hash_key(&secret, key, KEY_BYTES);
-		}
-		rounds[r] = (cpu_ns() - start) / 10000000;
+		measure(su, &figures[i]);
+		subject_close(su);
 	}
-	print_figure(sum ? "hash of a 15-byte key" : "hash", rounds);
+	for (unsigned k = 0; k < count; k++) {
+		struct subject *su = subject_open(GET_HIT, key_counts[k]);
+
+		for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++)
+			if (figures[i].has_keys)
+				measure(su, &figures[i]);
+		subject_close(su);
+	}
+}
+
+/* ---- instructions ---- */
+
+/* This program again under callgrind, for one figure and so many batches. Returns all instructions
+ * that it executed, or ends the tool with callgrind's own words. */
+static uint64_t count_run(const struct figure *f, uint32_t key_count, unsigned batches)
+{
+	char self[256], command[512], line[256], said[256] = "";
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	unsigned long long collected = 0;
+
+	if (length < 0)
+		tool_fail("cannot find the path of this program");
+	self[length] = '\0';
+	snprintf(command, sizeof(command),
+	         "valgrind --tool=callgrind --callgrind-out-file=/dev/null '%s' --counted %s:%u:%u 2>&1", self,
+	         f->name, key_count, batches);
+	FILE *pipe = popen(command, "r");
+
+	if (!pipe)
+		tool_fail("cannot run valgrind");
+	while (fgets(line, sizeof(line), pipe)) {
+		const char *found = strstr(line, "Collected : ");
+
+		if (found)
+			collected = strtoull(found + strlen("Collected : "), NULL, 10);
+		snprintf(said, sizeof(said), "%s", line);
+	}
+	if (pclose(pipe) != 0 || collected == 0)
+		tool_fail("callgrind (of Debian's valgrind) did not count: %s", said);
+	return collected;
+}
+
+/* Two runs of different length: what is the same in both, start and filling, drops out. */
+static void count_figure(const struct figure *f, uint32_t key_count)
+{
+	uint64_t once = count_run(f, key_count, COUNTED_BATCHES);
+	uint64_t more = count_run(f, key_count, 3 * COUNTED_BATCHES);
+
+	print_label(f, key_count);
+	printf("%8.1f instructions\n", (double)(more - once) / (2.0 * COUNTED_BATCHES * BATCH));
+	fflush(stdout);
+}
+
+static void count_all(const uint32_t *key_counts, unsigned count)
+{
+	for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++)
+		for (unsigned k = 0; k < (figures[i].has_keys ? count : 1); k++)
+			count_figure(&figures[i], key_counts[k]);
+}
+
+/* NAME:KEYS:BATCHES */
+static void run_counted(const char *what)
+{
+	for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++) {
+		size_t length = strlen(figures[i].name);
+		unsigned key_count, batches;
+
+		if (strncmp(what, figures[i].name, length) != 0 ||
+		    sscanf(what + length, ":%u:%u", &key_count, &batches) != 2)
+			continue;
+		struct subject *su = subject_open(figures[i].kind, key_count);
+
+		run_batches(su, figures[i].kind, batches);
+		subject_close(su);
+		return;
+	}
+	tool_fail_usage("--counted: no figure %s", what);
 }
 
 /* ---- scaling ---- */
 
-enum keys { KEYS_ZIPF, KEYS_ONE, KEYS_UNIFORM };
+enum keys { KEYS_ZIPF, KEYS_ONE, KEYS_UNIFORM, KEYS_OWN_MEMORY };
 
 struct scale_arg {
 	struct store *s;
@@ -291,6 +449,32 @@ struct scale_arg {
 	double seconds;
 };
 
+/* The machine's part in it: each thread writes values of this size at random places of memory of its
+ * own, fetched ahead by batches; nothing is shared but the way to memory. */
+static void own_memory(struct scale_arg *arg)
+{
+	size_t places = (size_t)arg->key_count / 4 + BATCH, stride = 2 * CACHE_LINE_BYTES;
+	char *memory = tool_alloc(places, stride);
+	uint32_t state = 88172645u + arg->index * 2654435761u;
+	char *at[BATCH];
+
+	memset(memory, 1, places * stride);
+	double start = wall_ns();
+
+	for (uint64_t done = 0; done < arg->operations; done += BATCH) {
+		for (unsigned i = 0; i < BATCH; i++) {
+			state = state * 1664525u + 1013904223u;
+			at[i] = memory + (((uint64_t)state * places) >> 32) * stride;
+			__builtin_prefetch(at[i], 1);
+			__builtin_prefetch(at[i] + CACHE_LINE_BYTES, 1);
+		}
+		for (unsigned i = 0; i < BATCH; i++)
+			memset(at[i], (int)i, VALUE_BYTES);
+	}
+	arg->seconds = (wall_ns() - start) / 1e9;
+	free(memory);
+}
+
 static void *scale_thread(void *context)
 {
 	struct scale_arg *arg = context;
@@ -302,6 +486,10 @@ static void *scale_thread(void *context)
 	memset(buffer, 'w', sizeof(buffer));
 	while (!atomic_load(arg->go))
 		;
+	if (arg->keys == KEYS_OWN_MEMORY) {
+		own_memory(arg);
+		return NULL;
+	}
 	double start = wall_ns();
 
 	for (uint64_t done = 0; done < arg->operations; done += BATCH) {
@@ -352,6 +540,7 @@ static void measure_scaling(uint32_t key_count, unsigned threads_max)
 		{ "gets of one key", 0, KEYS_ONE },
 		{ "50 % sets, Zipf 0.99", 50, KEYS_ZIPF },
 		{ "50 % sets, uniform", 50, KEYS_UNIFORM },
+		{ "no store: own memory", 0, KEYS_OWN_MEMORY },
 	};
 	struct store *s = open_store((uint64_t)key_count * 160 + (256u << 20), threads_max + 1);
 	uint32_t number_count = 4000000;
@@ -389,50 +578,85 @@ static void measure_scaling(uint32_t key_count, unsigned threads_max)
 
 static void usage(FILE *out)
 {
-	fputs("usage: larder-micro [--keys N,N,...] [--scale THREADS] [--scale-keys N]\n"
+	fputs("usage: larder-micro [--keys N,N,...] [--instructions]\n"
+	      "       larder-micro --scale THREADS [--scale-keys N]\n"
+	      "What the parts of a request cost without a server around them.\n"
 	      "  --keys N,...     key counts of the look-up and set figures (100000,10000000)\n"
-	      "  --scale THREADS  scaling from 1 to THREADS threads instead\n"
+	      "  --instructions   instructions an operation, by callgrind, instead of nanoseconds\n"
+	      "                   (100000 keys unless told)\n"
+	      "  --scale THREADS  throughput of 1, 2, 4, ... THREADS threads in one store instead\n"
 	      "  --scale-keys N   keys of the scaling figures (10000000)\n",
 	      out);
+}
+
+#define KEY_COUNTS_MAX 16u
+
+static unsigned parse_key_counts(const char *text, uint32_t *key_counts)
+{
+	unsigned count = 0;
+	char *copy = tool_strdup(text), *rest = copy, *part;
+
+	while ((part = strsep(&rest, ",")) != NULL) {
+		if (count == KEY_COUNTS_MAX)
+			tool_fail_usage("--keys: more than %u counts", KEY_COUNTS_MAX);
+		key_counts[count++] = (uint32_t)tool_option_count("--keys", part, BATCH, 1000000000);
+	}
+	free(copy);
+	return count;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "keys", required_argument, NULL, 'k' },
+		{ "instructions", no_argument, NULL, 'i' },
 		{ "scale", required_argument, NULL, 's' },
 		{ "scale-keys", required_argument, NULL, 'n' },
+		{ "counted", required_argument, NULL, 'c' }, /* of a run under callgrind */
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *keys = "100000,10000000";
+	const char *keys = NULL;
 	unsigned threads = 0;
-	uint32_t scale_keys = 10000000;
+	bool instructions = false;
+	uint32_t scale_keys = 10000000, key_counts[KEY_COUNTS_MAX];
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'k') {
+		switch (c) {
+		case 'k':
 			keys = optarg;
-		} else if (c == 's') {
-			threads = (unsigned)atoi(optarg);
-		} else if (c == 'n') {
-			scale_keys = (uint32_t)strtoul(optarg, NULL, 10);
-		} else {
+			break;
+		case 'i':
+			instructions = true;
+			break;
+		case 's':
+			threads = (unsigned)tool_option_u64("--scale", optarg, 1, THREADS_MAX);
+			break;
+		case 'n':
+			scale_keys = (uint32_t)tool_option_count("--scale-keys", optarg, BATCH, 1000000000);
+			break;
+		case 'c':
+			run_counted(optarg);
+			return 0;
+		default:
 			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? 0 : 64;
+			return c == 'h' ? 0 : TOOL_EXIT_USAGE;
 		}
 	}
-	if (threads > THREADS_MAX || optind != argc) {
+	if (optind != argc) {
 		usage(stderr);
-		return 64;
+		return TOOL_EXIT_USAGE;
 	}
-	if (threads) {
+	if (!keys)
+		keys = instructions ? "100000" : "100000,10000000";
+	unsigned count = parse_key_counts(keys, key_counts);
+
+	if (threads)
 		measure_scaling(scale_keys, threads);
-		return 0;
-	}
-	measure_hash();
-	for (const char *at = keys; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-		measure_store((uint32_t)strtoul(at, NULL, 10));
-	measure_eviction(64u << 20);
+	else if (instructions)
+		count_all(key_counts, count);
+	else
+		measure_all(key_counts, count);
 	return 0;
 }

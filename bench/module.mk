@@ -31,7 +31,7 @@ larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)
 # The store without a server around it; the one tool that knows the inside.
 bin_PROGRAMS += larder-micro
 larder_micro_SOURCES = bench/micro.c
-larder_micro_LDADD = libbench.a libstore.a libeviction.a libbase.a -lm
+larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -lm
 
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
 dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
