@@ -142,10 +142,13 @@ static inline void state_change(const struct chunk_space *sp, uint32_t reference
 {
 	_Atomic uint8_t *state = space_state(sp, reference);
 	uint8_t value = atomic_load_explicit(state, memory_order_relaxed);
+	uint8_t wanted;
 
-	while (!atomic_compare_exchange_weak_explicit(state, &value, (uint8_t)((value & ~clear) | set),
-	                                              memory_order_relaxed, memory_order_relaxed))
-		;
+	do {
+		wanted = (uint8_t)((value & ~clear) | set);
+	} while (wanted != value &&
+	         !atomic_compare_exchange_weak_explicit(state, &value, wanted, memory_order_relaxed,
+	                                                memory_order_relaxed));
 }
 
 static inline unsigned state_reads(uint8_t state)
@@ -203,6 +206,7 @@ struct policy_ops {
 	uint32_t side_bytes;
 	bool counts_reads;     /* wants the count in the state byte */
 	uint32_t ghost_percent; /* ghosts for each 100 chunks, 0: none */
+	uint8_t proven_states;  /* the state bits of which any says that the chunk is proven */
 	void (*init)(struct policy_queue *q);
 	void (*insert)(struct policy_queue *q, uint32_t reference);
 	void (*hit)(struct policy_queue *q, uint32_t reference);
@@ -218,10 +222,9 @@ struct policy_ops {
 	void (*page_add)(struct policy_queue *q, uint32_t page_number);
 	void (*page_remove)(struct policy_queue *q, uint32_t page_number);
 	/* The rest: any thread, no lock; may be absent. */
-	bool (*proven)(const struct policy_queue *q, uint32_t reference);
 	/* recall: is this key, just stored, one that left too early? Learns from the answer. */
 	bool (*recall)(struct policy_shared *sh, uint64_t hash);
-	/* bury: a key was evicted; proven as `proven` said, or as its victim was. */
+	/* bury: a key was evicted; proven as its state said, or as its victim was. */
 	void (*bury)(struct policy_shared *sh, uint64_t hash, bool proven);
 };
 

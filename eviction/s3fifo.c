@@ -138,7 +138,8 @@ static void s3_remove(struct policy_queue *q, uint32_t reference)
 	q->count--;
 	if (links & LINKED_SMALL)
 		q->u.s3fifo.small_count--;
-	set_links(q, reference, links & ~(LINKED | AGAIN));
+	/* With what belongs to the use that ended, so that the next one finds it clear. */
+	state_change(&q->space, reference, LINKED | AGAIN | STATE_OF_USE, 0);
 }
 
 /* The chunk at the head of the small queue, after what does not count was cleared away; 0: none. */
@@ -325,11 +326,6 @@ static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
 
 /* ---- keys ---- */
 
-static bool s3_proven(const struct policy_queue *q, uint32_t reference)
-{
-	return state_get(&q->space, reference) & (STATE_PROVEN | LINKED_MAIN);
-}
-
 static uint32_t buried(const struct policy_shared *sh, bool proven)
 {
 	return atomic_load_explicit(&((struct policy_shared *)sh)->buried[proven],
@@ -389,6 +385,7 @@ const struct policy_ops policy_s3fifo = {
 	.summary = "S3-FIFO: a small queue that adapts, a main queue, ghosts",
 	.counts_reads = true,
 	.ghost_percent = GHOST_PERCENT,
+	.proven_states = STATE_PROVEN | LINKED_MAIN,
 	.init = s3_init,
 	.insert = s3_insert,
 	.remove = s3_remove,
@@ -398,7 +395,6 @@ const struct policy_ops policy_s3fifo = {
 	.check = s3_check,
 	.page_add = s3_page_add,
 	.page_remove = s3_page_remove,
-	.proven = s3_proven,
 	.recall = s3_recall,
 	.bury = s3_bury,
 };

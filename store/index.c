@@ -253,18 +253,21 @@ static unsigned bucket_purge(struct index *ix, struct bucket *b, void *thread_co
 	return entries;
 }
 
-/* Takes out of a locked bucket what was flushed. Returns how many entries that were. */
-static unsigned bucket_refresh(struct index *ix, struct bucket *b, void *thread_context)
+static unsigned bucket_renew(struct index *ix, struct bucket *b, void *thread_context)
 {
-	uint32_t word = bucket_word(b);
-
-	if (likely((word & BUCKET_EPOCH) == epoch_bits(ix)))
-		return 0;
 	unsigned entries = bucket_purge(ix, b, thread_context);
+	uint32_t word = (bucket_word(b) & ~BUCKET_EPOCH) | epoch_bits(ix);
 
-	word = (bucket_word(b) & ~BUCKET_EPOCH) | epoch_bits(ix);
 	atomic_store_explicit(&b->word, word, memory_order_relaxed);
 	return entries;
+}
+
+/* Takes out of a locked bucket what was flushed. Returns how many entries that were. */
+static inline unsigned bucket_refresh(struct index *ix, struct bucket *b, void *thread_context)
+{
+	if (likely((bucket_word(b) & BUCKET_EPOCH) == epoch_bits(ix)))
+		return 0;
+	return bucket_renew(ix, b, thread_context);
 }
 
 struct bucket *index_lock(struct index *ix, uint64_t hash, void *thread_context)
@@ -283,16 +286,23 @@ struct bucket *index_lock(struct index *ix, uint64_t hash, void *thread_context)
 
 /* ---- writing ---- */
 
+/* Entries of a bucket with this tag, or all for tag 0, a bit each. */
+static uint32_t entries_of(const struct bucket *b, uint8_t tag)
+{
+	uint32_t slots = (1u << bucket_slots(b)) - 1;
+
+	return tag ? bucket_match(b, tag) & slots : ~bucket_match(b, 0) & slots;
+}
+
 static bool scan_from(const struct index *ix, struct index_slot *at, uint8_t tag, uint32_t *reference)
 {
 	for (; at->bucket; at->bucket = bucket_next(ix, at->bucket), at->slot = 0) {
-		for (; at->slot < bucket_slots(at->bucket); at->slot++) {
-			uint8_t found = slot_tag(at->bucket, at->slot);
+		uint32_t mask = entries_of(at->bucket, tag) >> at->slot;
 
-			if (tag ? found == tag : found != 0) {
-				*reference = slot_reference(at->bucket, at->slot);
-				return true;
-			}
+		if (mask) {
+			at->slot += (uint32_t)__builtin_ctz(mask);
+			*reference = slot_reference(at->bucket, at->slot);
+			return true;
 		}
 	}
 	return false;
@@ -323,11 +333,11 @@ void index_replace(const struct index_slot *at, uint32_t reference)
 static bool find_empty(const struct index *ix, struct bucket *locked, struct index_slot *at)
 {
 	for (struct bucket *b = locked; b; b = bucket_next(ix, b)) {
-		for (uint32_t i = 0; i < bucket_slots(b); i++) {
-			if (!slot_tag(b, i)) {
-				*at = (struct index_slot){ .bucket = b, .slot = i };
-				return true;
-			}
+		uint32_t empty = bucket_match(b, 0) & ((1u << bucket_slots(b)) - 1);
+
+		if (empty) {
+			*at = (struct index_slot){ .bucket = b, .slot = (uint32_t)__builtin_ctz(empty) };
+			return true;
 		}
 	}
 	return false;

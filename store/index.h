@@ -154,6 +154,30 @@ static inline uint32_t bucket_match(const struct bucket *b, uint8_t tag)
  */
 unsigned index_candidates(const struct index *ix, uint64_t hash, uint32_t *references);
 
+/* index_single: the short way of the same, for what most look-ups find: true if exactly one entry of
+ * an undisturbed bucket without overflow entries of its tag matches. False says nothing. */
+static inline bool index_single(const struct index *ix, uint64_t hash, uint32_t *reference)
+{
+	struct bucket *b = index_bucket(ix, hash);
+	/* acquire: pairs with the release in index_unlock */
+	uint32_t word = atomic_load_explicit(&b->word, memory_order_acquire);
+	uint32_t mask = bucket_match(b, index_tag(hash));
+
+	if (word & BUCKET_OVERFLOW)
+		mask &= (1u << OVERFLOW_SLOT) - 1;
+	if (unlikely(mask == 0 || (mask & (mask - 1)) != 0 || (word & BUCKET_LOCK)))
+		return false;
+	*reference = atomic_load_explicit(&b->references[__builtin_ctz(mask)], memory_order_relaxed);
+	/* acquire fence: the reads above come before the second look at the word */
+	atomic_thread_fence(memory_order_acquire);
+	/* A bucket that was split or flushed meanwhile has another word, or is of another epoch. */
+	return likely(atomic_load_explicit(&b->word, memory_order_relaxed) == word &&
+	              (word & BUCKET_EPOCH) ==
+	                      atomic_load_explicit(&((struct index *)ix)->flush_epoch,
+	                                           memory_order_relaxed)
+	                              << BUCKET_EPOCH_SHIFT);
+}
+
 /* ---- writing: a locked bucket ---- */
 
 struct index_slot {

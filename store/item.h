@@ -100,6 +100,14 @@ static inline enum chunk_kind item_kind(const struct item *it)
 	return word_kind(atomic_load_explicit(&it->word, memory_order_acquire));
 }
 
+/* Of a chunk that only its owner writes: not published, or past its grace period. */
+static inline void item_set_kind_owned(struct item *it, enum chunk_kind kind)
+{
+	atomic_store_explicit(&it->word,
+	                      (item_word(it) & ~WORD_KIND) | ((uint32_t)kind << WORD_KIND_SHIFT),
+	                      memory_order_release);
+}
+
 /* Marks may change under a published item, so the kind is replaced, never the whole word. */
 static inline void item_set_kind(struct item *it, enum chunk_kind kind)
 {
@@ -139,6 +147,8 @@ static inline char *item_fields(struct item *it, bool big)
 
 static inline uint32_t word_fields_bytes(uint32_t word)
 {
+	if (likely(!(word & (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN))))
+		return 0;
 	return flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
 }
 
@@ -149,11 +159,23 @@ static inline char *item_key(struct item *it, bool big, uint32_t word)
 
 static inline uint32_t item_client_flags(struct item *it, bool big, uint32_t word)
 {
+	const char *at = item_fields(it, big);
 	uint32_t flags = 0;
+	uint16_t two;
 
 	/* Little-endian hosts only, as the layout on disk will be; asserted in store_init. */
-	memcpy(&flags, item_fields(it, big), flags_width_bytes(word & WORD_FLAGS_WIDTH));
-	return flags;
+	switch (word & WORD_FLAGS_WIDTH) {
+	case 0:
+		return 0;
+	case 1:
+		return (uint8_t)*at;
+	case 2:
+		memcpy(&two, at, sizeof(two));
+		return two;
+	default:
+		memcpy(&flags, at, sizeof(flags));
+		return flags;
+	}
 }
 
 static inline uint64_t item_explicit_cas(struct item *it, bool big, uint32_t word)

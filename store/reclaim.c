@@ -43,30 +43,25 @@ static void limbo_push(struct store_thread *st, const struct slab_class *sc, uin
 static void count_ending(struct store_thread *st, const struct slab_class *sc, struct item *it,
                          uint32_t reference, enum ending ending)
 {
+	COUNT(st, sc->index, items, -1);
+	COUNT(st, sc->index, bytes, -(int64_t)item_stored_bytes(sc, it));
+	if (ending == ENDED_DELETED || ending == ENDED_REPLACED)
+		return;
 	bool fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 	               STATE_FETCHED;
 
-	COUNT(st, sc->index, items, -1);
-	COUNT(st, sc->index, bytes, -(int64_t)item_stored_bytes(sc, it));
-	switch (ending) {
-	case ENDED_EVICTED:
+	if (ending == ENDED_FLUSHED) {
+		COUNT(st, sc->index, flushed, 1);
+	} else if (ending == ENDED_EXPIRED) {
+		COUNT(st, sc->index, expired, 1);
+		if (!fetched)
+			COUNT(st, sc->index, expired_unfetched, 1);
+	} else {
 		COUNT(st, sc->index, evicted, 1);
 		if (fetched)
 			COUNT(st, sc->index, evicted_active, 1);
 		else
 			COUNT(st, sc->index, evicted_unfetched, 1);
-		break;
-	case ENDED_EXPIRED:
-		COUNT(st, sc->index, expired, 1);
-		if (!fetched)
-			COUNT(st, sc->index, expired_unfetched, 1);
-		break;
-	case ENDED_FLUSHED:
-		COUNT(st, sc->index, flushed, 1);
-		break;
-	case ENDED_DELETED:
-	case ENDED_REPLACED:
-		break;
 	}
 }
 
@@ -116,7 +111,7 @@ static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t r
 
 	if (sk->count < room && slab_page(&st->store->slab, reference)->state == PAGE_ACTIVE) {
 		sc->queue.ops->remove(&sc->queue, reference);
-		item_set_kind(chunk_item(st->store, reference), CHUNK_FREE);
+		item_set_kind_owned(chunk_item(st->store, reference), CHUNK_FREE);
 		sk->references[sk->count++] = reference;
 	} else {
 		slab_put(&st->store->slab, sc, reference);
@@ -585,7 +580,7 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	/* The safe point above may have let the item go. */
 	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
 		return;
-	bool proven = s->policy->proven && s->policy->proven(&sc->queue, reference);
+	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
 
 	evict_reference(st, reference, item_hash(s, reference), proven);
 }

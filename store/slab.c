@@ -371,7 +371,7 @@ void slab_put(struct slab *sl, struct slab_class *sc, uint32_t reference)
 	struct free_chunk *fc = slab_chunk(sl, reference);
 
 	sc->queue.ops->remove(&sc->queue, reference);
-	item_set_kind((struct item *)fc, CHUNK_FREE);
+	item_set_kind_owned((struct item *)fc, CHUNK_FREE);
 	fc->next_index_plus_one = pg->free_plus_one;
 	pg->free_plus_one = (uint16_t)(space_chunk_index(&sc->space, reference) + 1);
 	assert(pg->used_count > 0);

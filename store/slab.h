@@ -168,12 +168,17 @@ static inline _Atomic uint32_t *slab_expiry(const struct slab *sl, const struct 
 	return (_Atomic uint32_t *)(stretch + space_chunk_index(&sc->space, reference));
 }
 
+static inline bool page_has_expiry(const struct page *pg)
+{
+	/* acquire: pairs with the release in slab_set_expiry that made the stretch valid */
+	return atomic_load_explicit(&((struct page *)pg)->has_expiry, memory_order_acquire) != 0;
+}
+
 /* slab_get_expiry: EXPIRY_NEVER (0) for pages where nothing expires. */
 static inline uint32_t slab_get_expiry(const struct slab *sl, const struct slab_class *sc,
                                        uint32_t reference)
 {
-	/* acquire: pairs with the release in slab_set_expiry that made the stretch valid */
-	if (!atomic_load_explicit(&slab_page(sl, reference)->has_expiry, memory_order_acquire))
+	if (!page_has_expiry(slab_page(sl, reference)))
 		return 0;
 	return atomic_load_explicit(slab_expiry(sl, sc, reference), memory_order_relaxed);
 }

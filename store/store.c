@@ -12,10 +12,11 @@
 
 uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it)
 {
+	if (!sc->big)
+		return sc->chunk_bytes - it->slack;
 	uint32_t word = item_word(it);
-	uint32_t header = sc->big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER;
 
-	return header + word_fields_bytes(word) + it->key_length + item_value_length(sc, it, word);
+	return ITEM_BIG_HEADER + word_fields_bytes(word) + it->key_length + item_value_length(sc, it, word);
 }
 
 uint64_t item_hash(const struct store *s, uint32_t reference)
@@ -44,7 +45,7 @@ static void entry_flushed(void *thread_context, uint32_t reference)
 	st->count_delta--;
 }
 
-bool item_has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length)
+static inline bool has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length)
 {
 	struct item *it = chunk_item(s, reference);
 
@@ -52,29 +53,51 @@ bool item_has_key(const struct store *s, uint32_t reference, const char *key, si
 		return false;
 	bool big = slab_class_of(&s->slab, reference)->big;
 
-	return memcmp(item_key(it, big, item_word(it)), key, key_length) == 0;
+	return bytes_equal(item_key(it, big, item_word(it)), key, key_length);
 }
 
-void view_fill(const struct store *s, uint32_t reference, struct item_view *view)
+bool item_has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length)
 {
-	const struct slab_class *sc = slab_class_of(&s->slab, reference);
-	struct item *it = chunk_item(s, reference);
-	uint32_t word = item_word(it);
-	const char *key = item_key(it, sc->big, word);
+	return has_key(s, reference, key, key_length);
+}
+
+/* What most items are: small, without client flags or a CAS unique of a client's. */
+static inline bool is_plain(const struct slab_class *sc, uint32_t word)
+{
+	return likely(!sc->big && !(word & (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN)));
+}
+
+static inline void fill_view(const struct store *s, uint32_t reference, struct item *it,
+                             const struct slab_class *sc, struct item_view *view)
+{
+	uint32_t word = item_word(it), key_length = it->key_length;
 
 	view->reference = reference;
 	view->class_index = sc->index;
 	view->item = it;
-	view->key = key;
-	view->key_length = it->key_length;
-	view->value = key + it->key_length;
-	view->value_length = view->part_length = item_value_length(sc, it, word);
-	if (sc->big && it->next)
-		view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->value);
-	view->client_flags = item_client_flags(it, sc->big, word);
+	view->key_length = (uint8_t)key_length;
+	if (is_plain(sc, word)) {
+		view->key = (const char *)it + ITEM_SMALL_HEADER;
+		view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
+		view->part_length = view->value_length;
+		view->client_flags = 0;
+	} else {
+		view->key = item_key(it, sc->big, word);
+		view->value_length = view->part_length = item_value_length(sc, it, word);
+		if (sc->big && it->next)
+			view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) -
+			                    key_length;
+		view->client_flags = item_client_flags(it, sc->big, word);
+	}
+	view->value = view->key + key_length;
 	view->marks = word_marks(word);
 	view->expiry = slab_get_expiry(&s->slab, sc, reference);
 	view->expired = false;
+}
+
+void view_fill(const struct store *s, uint32_t reference, struct item_view *view)
+{
+	fill_view(s, reference, chunk_item(s, reference), slab_class_of(&s->slab, reference), view);
 }
 
 /* ---- life ---- */
@@ -291,51 +314,60 @@ static bool find(const struct store_thread *st, const char *key, size_t key_leng
 	return false;
 }
 
-bool store_peek(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
-                struct item_view *view)
+/* Returns the state and age bytes of what was found, NULL for a miss. */
+static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key, size_t key_length,
+                                       uint64_t hash, struct item_view *view)
 {
+	const struct store *s = st->store;
 	uint32_t reference;
 
 	view->expired = false;
-	if (!find(st, key, key_length, hash, &reference))
-		return false;
-	view_fill(st->store, reference, view);
+	/* The one candidate that most look-ups have; anything else goes the long way. */
+	if (unlikely(!(index_single(&s->index, hash, &reference) &&
+	               has_key(s, reference, key, key_length)) &&
+	             !find(st, key, key_length, hash, &reference)))
+		return NULL;
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+	fill_view(s, reference, chunk_item(s, reference), sc, view);
 	if (unlikely(is_expired(view->expiry, st->now))) {
 		view->expired = true;
-		return false;
+		return NULL;
 	}
-	const struct slab_class *sc = &st->store->slab.classes[view->class_index];
+	_Atomic uint8_t *state = slab_state(sc, reference);
 
-	view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
-	view->state = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed);
+	view->state = atomic_load_explicit(state, memory_order_relaxed);
+	view->age = atomic_load_explicit(state + 1, memory_order_relaxed);
 	view->fetched = (view->state & STATE_FETCHED) != 0;
-	return true;
+	return state;
+}
+
+bool store_peek(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                struct item_view *view)
+{
+	return look_up(st, key, key_length, hash, view) != NULL;
 }
 
 /* A hit writes only what it changes: at most once a second per item the age, and the state until its
  * count of reads is full. */
-static void note_hit(struct store_thread *st, const struct slab_class *sc,
-                     const struct item_view *view)
+bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+               struct item_view *view)
 {
+	_Atomic uint8_t *state = look_up(st, key, key_length, hash, view);
+
+	if (!state)
+		return false;
 	uint8_t before = view->state, after = state_after_read(before);
 
 	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
 	if (after != before)
-		atomic_compare_exchange_strong_explicit(slab_state(sc, view->reference), &before, after,
-		                                        memory_order_relaxed, memory_order_relaxed);
+		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,
+		                                        memory_order_relaxed);
 	if (view->age)
-		atomic_store_explicit(slab_age(sc, view->reference), 0, memory_order_relaxed);
-	COUNT(st, sc->index, get_hits, 1);
+		atomic_store_explicit(state + 1, 0, memory_order_relaxed);
+	COUNT(st, view->class_index, get_hits, 1);
 	if (st->store->policy->hit)
 		ring_push(st, view->reference | RING_HIT);
-}
-
-bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
-               struct item_view *view)
-{
-	if (!store_peek(st, key, key_length, hash, view))
-		return false;
-	note_hit(st, &st->store->slab.classes[view->class_index], view);
 	return true;
 }
 
@@ -344,7 +376,7 @@ bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const ch
 {
 	*at = (struct index_slot){ 0 };
 	while (index_scan(&s->index, locked, hash, at, reference))
-		if (item_has_key(s, *reference, key, key_length))
+		if (has_key(s, *reference, key, key_length))
 			return true;
 	return false;
 }

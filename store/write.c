@@ -30,6 +30,10 @@ static void write_fields(struct item *it, bool big, const struct item_spec *spec
 	uint32_t code = flags_width_code(spec->client_flags);
 	char *at = item_fields(it, big);
 
+	if (likely(!(spec->client_flags | spec->explicit_cas | spec->marks))) {
+		memcpy(at, spec->key, spec->key_length);
+		return;
+	}
 	word |= code | (spec->explicit_cas ? WORD_CAS_GIVEN : 0) |
 	        ((uint32_t)spec->marks << WORD_MARKS_SHIFT);
 	atomic_store_explicit(&it->word, word, memory_order_relaxed);
@@ -111,51 +115,74 @@ static uint32_t alloc_larger(struct store_thread *st, const struct item_spec *sp
 	return 0;
 }
 
-enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
-                          struct reservation *rv)
+/* An item with its header and key written, and nothing of its value. */
+struct draft {
+	struct slab_class *sc;
+	uint32_t reference;
+	uint32_t pending_bytes; /* counted against the share of unfinished values */
+	struct item *it;
+	char *value;
+};
+
+/* `sc`: of class_for_item. */
+static inline enum status draft_item(struct store_thread *st, struct slab_class *sc,
+                                     const struct item_spec *spec, struct draft *d)
 {
 	struct store *s = st->store;
-	uint32_t pending_bytes = 0;
 
-	rv->head = 0;
-	if (over_limit(s, spec))
+	d->pending_bytes = 0;
+	if (unlikely(over_limit(s, spec)))
 		return STATUS_TOO_LARGE;
-	struct slab_class *sc = class_for_item(&s->slab, spec);
-	uint32_t reference = alloc_pending(st, sc, &pending_bytes);
-
-	if (unlikely(!reference))
-		reference = alloc_larger(st, spec, &sc);
-	if (unlikely(!reference))
+	d->sc = sc;
+	d->reference = alloc_pending(st, d->sc, &d->pending_bytes);
+	if (unlikely(!d->reference))
+		d->reference = alloc_larger(st, spec, &d->sc);
+	if (unlikely(!d->reference))
 		return STATUS_NO_MEMORY;
-	struct item *it = chunk_item(s, reference);
+	struct item *it = d->it = chunk_item(s, d->reference);
 
 	if (s->policy->recall)
 		ghost_prefetch(&s->policy_shared.ghosts, spec->hash);
-	uint32_t total = (uint32_t)item_total_bytes(sc->big, spec->client_flags,
-	                                            spec->explicit_cas != 0, spec->key_length, 0);
-	uint32_t room = sc->chunk_bytes - total;
+	uint32_t before_value = (uint32_t)item_total_bytes(d->sc->big, spec->client_flags,
+	                                                   spec->explicit_cas != 0, spec->key_length, 0);
 
 	it->key_length = spec->key_length;
-	if (sc->big) {
+	if (d->sc->big) {
 		it->slack = 0;
 		it->unused = 0;
 		it->value_length = spec->value_length;
 		it->next = 0;
 		atomic_store_explicit(&it->pins, 0, memory_order_relaxed);
 	} else {
-		it->slack = (uint8_t)(room - spec->value_length);
+		it->slack = (uint8_t)(d->sc->chunk_bytes - before_value - spec->value_length);
 	}
-	write_fields(it, sc->big, spec);
+	write_fields(it, d->sc->big, spec);
+	d->value = (char *)it + before_value;
+	return STATUS_OK;
+}
+
+enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
+                          struct reservation *rv)
+{
+	struct draft d;
+
+	rv->head = 0;
+	enum status status = draft_item(st, class_for_item(&st->store->slab, spec), spec, &d);
+
+	if (unlikely(status != STATUS_OK))
+		return status;
+	uint32_t room = (uint32_t)((char *)d.it + d.sc->chunk_bytes - d.value);
+
 	*rv = (struct reservation){
 		.hash = spec->hash,
-		.head = reference,
-		.current = reference,
-		.next = (char *)it + total,
+		.head = d.reference,
+		.current = d.reference,
+		.next = d.value,
 		.part_room = MIN(room, spec->value_length),
 		.remaining = spec->value_length,
 		.expiry = spec->expiry,
 		.value_length = spec->value_length,
-		.pending_bytes = pending_bytes,
+		.pending_bytes = d.pending_bytes,
 	};
 	return STATUS_OK;
 }
@@ -250,13 +277,14 @@ static bool release_some(struct store_thread *st, unsigned *failures)
 }
 
 /* The expiry's place may need memory; having it beforehand keeps publishing free of failures. */
-static bool prepare_expiry(struct store_thread *st, uint32_t reference, uint32_t expiry)
+static inline bool prepare_expiry(struct store_thread *st, uint32_t reference, uint32_t expiry)
 {
 	struct slab *sl = &st->store->slab;
 	struct slab_class *sc = slab_class_of(sl, reference);
-
 	unsigned failures = 0;
 
+	if (likely(expiry == EXPIRY_NEVER && !page_has_expiry(slab_page(sl, reference))))
+		return true;
 	/* Many pages may have to go when the limit was just lowered. */
 	for (unsigned i = 0; i < RETRIES; i++) {
 		if (likely(slab_set_expiry(sl, sc, reference, expiry)))
@@ -308,10 +336,9 @@ static void write_state(struct store_thread *st, uint64_t hash, uint32_t referen
 	bool proven = false;
 
 	if (old) {
-		const struct slab_class *old_class = slab_class_of(&s->slab, old);
-
-		state = state_get(&old_class->space, old) & STATE_READS;
-		proven = s->policy->proven && s->policy->proven(&old_class->queue, old);
+		state = state_get(&slab_class_of(&s->slab, old)->space, old);
+		proven = state & s->policy->proven_states;
+		state &= STATE_READS;
 	} else if (s->policy->recall && s->policy->recall(&s->policy_shared, hash)) {
 		COUNT(st, sc->index, ghost_hits, 1);
 		proven = true;
@@ -328,10 +355,7 @@ static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, ui
 
 	*delta = 0;
 	write_state(st, hash, reference, old);
-	/* Nobody else knows the chunk yet: a plain store will do. */
-	atomic_store_explicit(&it->word,
-	                      (item_word(it) & ~WORD_KIND) | ((uint32_t)CHUNK_ITEM << WORD_KIND_SHIFT),
-	                      memory_order_release);
+	item_set_kind_owned(it, CHUNK_ITEM);
 	if (old) {
 		index_replace(at, reference);
 		retire(st, old, ENDED_REPLACED);
@@ -397,35 +421,47 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 	return STORE_EXISTS;
 }
 
-static enum store_result commit_plain(struct store_thread *st, struct reservation *rv,
-                                      struct commit_args *args)
+/* Publishes a complete item as args say, or frees it. */
+static inline enum store_result commit_item(struct store_thread *st, struct slab_class *sc,
+                                            uint32_t reference, const char *key, uint64_t hash,
+                                            struct commit_args *args)
 {
 	struct store *s = st->store;
-	struct slab_class *sc = slab_class_of(&s->slab, rv->head);
-	struct item *it = chunk_item(s, rv->head);
-	const char *key = item_key(it, sc->big, item_word(it));
-	struct bucket *b = index_lock(&s->index, rv->hash, st);
+	struct item *it = chunk_item(s, reference);
+	struct bucket *b = index_lock(&s->index, hash, st);
 	struct index_slot at;
 	uint32_t old = 0;
 	int32_t delta = 0;
-	bool found = find_locked(s, b, rv->hash, key, it->key_length, &at, &old);
+	bool found = find_locked(s, b, hash, key, it->key_length, &at, &old);
 	bool alive = found && !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, old), old),
 	                                  st->now);
-	enum store_result result = judge(st, args, old, alive, it);
+	enum store_result result = STORE_OK;
 
-	if (result == STORE_OK) {
-		if (publish(st, b, rv->hash, rv->head, &at, found ? old : 0, &delta))
-			args->cas = item_cas(s, sc, rv->head, it);
+	if (unlikely(args->mode != STORE_SET || args->has_compare))
+		result = judge(st, args, old, alive, it);
+	if (likely(result == STORE_OK)) {
+		if (publish(st, b, hash, reference, &at, found ? old : 0, &delta))
+			args->cas = item_cas(s, sc, reference, it);
 		else
 			result = STORE_NO_MEMORY;
 	}
 	index_unlock(b);
-	if (result == STORE_OK)
-		published(st, rv->head, delta);
+	if (likely(result == STORE_OK))
+		published(st, reference, delta);
 	else
-		discard(st, rv->head);
-	rv->head = 0;
+		discard(st, reference);
 	return result;
+}
+
+static enum store_result commit_plain(struct store_thread *st, struct reservation *rv,
+                                      struct commit_args *args)
+{
+	struct slab_class *sc = slab_class_of(&st->store->slab, rv->head);
+	struct item *it = chunk_item(st->store, rv->head);
+	uint32_t reference = rv->head;
+
+	rv->head = 0;
+	return commit_item(st, sc, reference, item_key(it, sc->big, item_word(it)), rv->hash, args);
 }
 
 /* ---- building on the old value ---- */
@@ -636,8 +672,23 @@ enum store_result store_commit(struct store_thread *st, struct reservation *rv,
 	return commit_plain(st, rv, args);
 }
 
-enum store_result store_set(struct store_thread *st, const struct item_spec *spec, const char *value,
-                            struct commit_args *args)
+/* A value in one chunk needs no reservation: nothing can come between. */
+static enum store_result set_draft(struct store_thread *st, const struct item_spec *spec,
+                                   const struct draft *d, const char *value, struct commit_args *args)
+{
+	memcpy(d->value, value, spec->value_length);
+	COUNT(st, d->sc->index, cmd_set, 1);
+	args->cas = 0;
+	reclaim_room(st);
+	if (unlikely(!prepare_expiry(st, d->reference, spec->expiry))) {
+		discard(st, d->reference);
+		return STORE_NO_MEMORY;
+	}
+	return commit_item(st, d->sc, d->reference, spec->key, spec->hash, args);
+}
+
+static enum store_result set_large(struct store_thread *st, const struct item_spec *spec,
+                                   const char *value, struct commit_args *args)
 {
 	struct reservation rv;
 	enum status status = store_reserve(st, spec, &rv);
@@ -649,6 +700,22 @@ enum store_result store_set(struct store_thread *st, const struct item_spec *spe
 		return STORE_NO_MEMORY;
 	}
 	return store_commit(st, &rv, args);
+}
+
+enum store_result store_set(struct store_thread *st, const struct item_spec *spec, const char *value,
+                            struct commit_args *args)
+{
+	struct slab_class *sc = class_for_item(&st->store->slab, spec);
+	struct draft d;
+
+	if (unlikely(sc->big || args->mode > STORE_REPLACE))
+		return set_large(st, spec, value, args);
+	enum status status = draft_item(st, sc, spec, &d);
+
+	if (unlikely(status != STATUS_OK))
+		return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+	/* Settled at once: alloc_larger may have found a large chunk, never more than one. */
+	return set_draft(st, spec, &d, value, args);
 }
 
 /* ---- deleting ---- */

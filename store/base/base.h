@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -32,6 +33,20 @@ static inline void prefetch_to_write(const void *p)
 #else
 	__builtin_prefetch(p, 1);
 #endif
+}
+
+/* Two loads each where the length allows, since most keys are short and a call costs more. */
+static inline bool bytes_equal(const char *a, const char *b, size_t n)
+{
+	uint64_t a0, a1, b0, b1;
+
+	if (n > 16 || n < 8)
+		return memcmp(a, b, n) == 0;
+	memcpy(&a0, a, 8);
+	memcpy(&b0, b, 8);
+	memcpy(&a1, a + n - 8, 8);
+	memcpy(&b1, b + n - 8, 8);
+	return ((a0 ^ b0) | (a1 ^ b1)) == 0;
 }
 
 /* assert() stays on in release builds and must be cheap. invariant() is compiled in by
