@@ -28,14 +28,21 @@ larder_load_LDADD = libbench.a -lm
 larder_floor_SOURCES = bench/floor.c
 larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)
 
-# The store without a server around it; the one tool that knows the inside.
+# The store without a server around it; with larder-sim the one tool that knows the inside.
 bin_PROGRAMS += larder-micro
 larder_micro_SOURCES = bench/micro.c
 larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -lm
 
+# The policies without a server.
+bin_PROGRAMS += larder-sim
+larder_sim_SOURCES = bench/sim.c \
+	bench/sim_run.c bench/sim_run.h \
+	bench/sim_trace.c bench/sim_trace.h
+larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
+
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
-dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
-TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_compare
+dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
+TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
 EXTRA_DIST += bench/make-trace bench/compare bench/README.md
 
 if HAVE_CRITERION

@@ -18,6 +18,10 @@ enum status fifo_pool_init(struct fifo_pool *p, const struct policy_memory *memo
 
 void fifo_pool_fini(struct fifo_pool *p)
 {
+	uint64_t charged = p->links_charged_bytes + (uint64_t)p->in_use * OS_PAGE_BYTES;
+
+	if (charged)
+		p->memory.give(p->memory.context, charged);
 	region_release(&p->links);
 	region_release(&p->blocks);
 }

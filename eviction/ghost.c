@@ -23,6 +23,8 @@ enum status ghost_init(struct ghost_table *g, const struct policy_memory *memory
 
 void ghost_fini(struct ghost_table *g)
 {
+	if (g->charged_bytes)
+		g->memory.give(g->memory.context, g->charged_bytes);
 	region_release(&g->region);
 }
 

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-static const struct policy_ops *const policies[] = { &policy_s3fifo, &policy_lru };
+static const struct policy_ops *const policies[] = {
+	&policy_s3fifo, &policy_lru, &policy_slru, &policy_clock, &policy_sieve,
+};
 
 const struct policy_ops *policy_at(unsigned i)
 {

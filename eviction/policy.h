@@ -181,6 +181,19 @@ struct policy_shared {
 
 #define SHARE_ONE (1u << 30)
 
+/* Chunks linked through their side bytes (list.h). */
+struct chunk_list {
+	uint32_t head; /* newest, 0: the list is empty */
+	uint32_t tail;
+	size_t count;
+};
+
+/* A place in the circle of pages. */
+struct chunk_hand {
+	uint32_t page;  /* 0: the queue has no page */
+	uint32_t index; /* next chunk to look at */
+};
+
 struct policy_queue {
 	const struct policy_ops *ops;
 	struct policy_shared *shared;
@@ -188,14 +201,23 @@ struct policy_queue {
 	size_t count; /* linked chunks */
 	union {
 		struct {
-			uint32_t head; /* most recent */
-			uint32_t tail; /* next victim */
+			struct chunk_list list; /* by last use */
 		} lru;
+		struct {
+			struct chunk_list probation;
+			struct chunk_list protect;
+		} slru;
+		struct {
+			struct chunk_list list; /* by insertion */
+			uint32_t hand;          /* 0: begins at the tail */
+		} sieve;
+		struct {
+			struct chunk_hand hand;
+		} clock;
 		struct {
 			struct fifo small;
 			size_t small_count;  /* linked in the small queue */
-			uint32_t hand_page;  /* 0: the queue has no page */
-			uint32_t hand_index; /* next chunk to look at */
+			struct chunk_hand hand;
 		} s3fifo;
 	} u;
 };
@@ -254,8 +276,36 @@ static inline struct page_link *page_link_at(const struct policy_shared *sh, uin
 void page_circle_add(struct policy_queue *q, uint32_t *hand, uint32_t page_number);
 void page_circle_remove(struct policy_queue *q, uint32_t *hand, uint32_t page_number);
 
+static inline uint32_t hand_at(const struct policy_queue *q, const struct chunk_hand *hand)
+{
+	return space_reference(&q->space, hand->page, hand->index);
+}
+
+/* The chunk at the hand, which then moves on; the circle is not empty. */
+static inline uint32_t hand_take(const struct policy_queue *q, struct chunk_hand *hand)
+{
+	uint32_t reference = hand_at(q, hand);
+
+	if (++hand->index == q->space.chunks_per_page) {
+		hand->index = 0;
+		hand->page = page_link_at(q->shared, hand->page)->next;
+	}
+	return reference;
+}
+
+/* The page leaves the circle; a hand that stands on it goes to the next. */
+static inline void hand_leave(struct policy_queue *q, struct chunk_hand *hand, uint32_t page_number)
+{
+	if (hand->page == page_number)
+		hand->index = 0;
+	page_circle_remove(q, &hand->page, page_number);
+}
+
+extern const struct policy_ops policy_clock;
 extern const struct policy_ops policy_lru;
 extern const struct policy_ops policy_s3fifo;
+extern const struct policy_ops policy_sieve;
+extern const struct policy_ops policy_slru;
 
 /* NULL when there is none of that name. */
 const struct policy_ops *policy_find(const char *name);

@@ -193,23 +193,13 @@ static uint32_t small_victim(struct policy_queue *q)
 
 /* ---- the main queue ---- */
 
-static void hand_step(struct policy_queue *q)
-{
-	if (++q->u.s3fifo.hand_index < q->space.chunks_per_page)
-		return;
-	q->u.s3fifo.hand_index = 0;
-	q->u.s3fifo.hand_page = page_link_at(q->shared, q->u.s3fifo.hand_page)->next;
-}
-
 /* The next victim of the main queue, which must not be empty. */
 static uint32_t main_victim(struct policy_queue *q)
 {
 	for (unsigned looked = 0;; looked++) {
-		uint32_t reference = space_reference(&q->space, q->u.s3fifo.hand_page,
-		                                     q->u.s3fifo.hand_index);
+		uint32_t reference = hand_take(q, &q->u.s3fifo.hand);
 		uint8_t state = state_get(&q->space, reference);
 
-		hand_step(q);
 		if (!(state & LINKED_MAIN))
 			continue;
 		if (state_reads(state) <= looked / HAND_PATIENCE) {
@@ -261,8 +251,8 @@ static uint32_t s3_oldest(struct policy_queue *q)
 		return small_head(q);
 	if (!main_count(q))
 		return 0;
-	for (;; hand_step(q)) {
-		reference = space_reference(&q->space, q->u.s3fifo.hand_page, q->u.s3fifo.hand_index);
+	for (;; hand_take(q, &q->u.s3fifo.hand)) {
+		reference = hand_at(q, &q->u.s3fifo.hand);
 		if (links_of(q, reference) & LINKED_MAIN)
 			return reference;
 	}
@@ -275,7 +265,7 @@ static bool s3_linked(const struct policy_queue *q, uint32_t reference)
 
 static void s3_check(const struct policy_queue *q)
 {
-	uint32_t first = q->u.s3fifo.hand_page, page = first;
+	uint32_t first = q->u.s3fifo.hand.page, page = first;
 	size_t small = 0, large = 0, queued = 0;
 
 	fifo_check(&q->shared->fifos, &q->u.s3fifo.small);
@@ -310,17 +300,15 @@ static int64_t ghosts_of_page(const struct policy_queue *q)
 
 static void s3_page_add(struct policy_queue *q, uint32_t page_number)
 {
-	page_circle_add(q, &q->u.s3fifo.hand_page, page_number);
+	page_circle_add(q, &q->u.s3fifo.hand.page, page_number);
 	ghost_resize(&q->shared->ghosts, ghosts_of_page(q));
 }
 
 static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
 {
-	if (q->u.s3fifo.hand_page == page_number)
-		q->u.s3fifo.hand_index = 0;
-	page_circle_remove(q, &q->u.s3fifo.hand_page, page_number);
+	hand_leave(q, &q->u.s3fifo.hand, page_number);
 	ghost_resize(&q->shared->ghosts, -ghosts_of_page(q));
-	if (!q->u.s3fifo.hand_page)
+	if (!q->u.s3fifo.hand.page)
 		fifo_clear(&q->shared->fifos, &q->u.s3fifo.small);
 }
 

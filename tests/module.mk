@@ -3,7 +3,7 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_s3fifo tests/test_index tests/test_slab tests/test_settings tests/test_auth \
+unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_index tests/test_slab tests/test_settings tests/test_auth \
 	tests/test_address
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -14,6 +14,9 @@ tests_test_lru_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_s3fifo_SOURCES = tests/test_s3fifo.c
 tests_test_s3fifo_CFLAGS = $(unit_cflags)
 tests_test_s3fifo_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
+tests_test_mini_SOURCES = tests/test_mini.c
+tests_test_mini_CFLAGS = $(unit_cflags)
+tests_test_mini_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_index_SOURCES = tests/test_index.c
 tests_test_index_CFLAGS = $(unit_cflags)
 tests_test_index_LDADD = $(store_libs) $(CRITERION_LIBS)

@@ -1,0 +1,57 @@
+/*
+ * mini.h: a cache of keys without values, run by a policy of this directory: what a policy would have
+ * kept, for simulations off line (larder-sim) and of samples of the traffic (mrc.h).
+ *
+ *   key hash --table--> chunk reference --> | hash 8 | weight 4 | - 4 |  state, side bytes
+ *
+ * One queue, whatever the weights; a key that is not there is stored at once, and victims make room
+ * one at a time, so that policies with an exact order are exact here. Two keys with one hash are one
+ * key. Not thread-safe; nothing is shared between two of them.
+ */
+#ifndef LARDER_MINI_H
+#define LARDER_MINI_H
+
+#include "eviction/policy.h"
+
+struct mini_options {
+	const struct policy_ops *policy;
+	uint64_t capacity;          /* sum of the weights that fit */
+	uint32_t entries_max;       /* never more keys than this, whatever they weigh */
+	struct policy_memory memory;
+};
+
+struct mini_cache {
+	struct policy_shared shared;
+	struct policy_queue queue;
+	struct region arena;
+	uint64_t capacity;
+	uint64_t weight;            /* of the keys that are in */
+	uint32_t entries_max;
+	uint32_t entry_count;
+	uint32_t page_count;
+	uint32_t fresh_index;       /* chunks of the last page from here on were never used */
+	uint32_t free_head;         /* the chunk that was freed last is used next */
+	uint32_t *table;            /* references, 0: empty; linear probing */
+	uint32_t table_slots;       /* a power of two */
+	uint8_t table_shift;
+};
+
+/* STATUS_NO_MEMORY when the first page or table is refused, STATUS_SYSTEM without address space. */
+enum status mini_init(struct mini_cache *m, const struct mini_options *options);
+void mini_fini(struct mini_cache *m);
+
+/* mini_access: true for a hit; on a miss the key is in from here on, unless it weighs more than the
+ * capacity or memory for it was refused and nothing was there to evict. */
+bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight);
+bool mini_has(const struct mini_cache *m, uint64_t hash);
+void mini_remove(struct mini_cache *m, uint64_t hash);
+
+/* A smaller capacity takes effect with the next misses. */
+void mini_set_capacity(struct mini_cache *m, uint64_t capacity);
+/* mini_filter: forgets the keys that `keep` does not want. */
+void mini_filter(struct mini_cache *m, bool (*keep)(const void *context, uint64_t hash),
+                 const void *context);
+
+void mini_check(const struct mini_cache *m);
+
+#endif

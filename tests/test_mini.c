@@ -1,0 +1,124 @@
+/* test_mini.c: a cache of keys under every policy, beside a plain set of what it should hold. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "eviction/mini.h"
+#include "tests/support/random.h"
+
+#define KEYS 500u
+
+/* Memory that is charged, and that is refused now and then. */
+struct account {
+	uint64_t bytes;
+	uint32_t refuse_one_in; /* 0: never */
+	struct test_random random;
+};
+
+static bool take(void *context, uint64_t bytes)
+{
+	struct account *a = context;
+
+	if (a->refuse_one_in && test_random_below(&a->random, a->refuse_one_in) == 0)
+		return false;
+	a->bytes += bytes;
+	return true;
+}
+
+static void give(void *context, uint64_t bytes)
+{
+	struct account *a = context;
+
+	cr_assert_geq(a->bytes, bytes);
+	a->bytes -= bytes;
+}
+
+static uint64_t hash_of(unsigned key)
+{
+	return (key + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+static bool is_even(const void *context, uint64_t hash)
+{
+	return hash % 2 == 0;
+}
+
+/* What it says it has, it hits; what it hits it had; the weights add up (mini_check). */
+static void run(const struct policy_ops *policy, uint64_t seed, uint32_t refuse_one_in)
+{
+	struct account account = { .refuse_one_in = 0 };
+	struct mini_cache m;
+	struct mini_options o = { policy, 2000, 200, { take, give, &account } };
+	struct test_random r;
+	unsigned refused_room = 0;
+
+	r.state = seed;
+	account.random.state = seed + 1;
+	cr_assert_eq(mini_init(&m, &o), STATUS_OK);
+	account.refuse_one_in = refuse_one_in;
+	for (unsigned i = 0; i < 20000; i++) {
+		/* Skewed: the product of two draws. */
+		unsigned key = test_random_below(&r, KEYS) * test_random_below(&r, KEYS) / KEYS;
+		uint32_t weight = 1 + key % 37;
+		bool had = mini_has(&m, hash_of(key));
+
+		switch (test_random_below(&r, 100)) {
+		case 0:
+			mini_remove(&m, hash_of(key));
+			cr_assert_not(mini_has(&m, hash_of(key)));
+			break;
+		case 1:
+			mini_set_capacity(&m, 500 + test_random_below(&r, 2000));
+			break;
+		default:
+			cr_assert_eq(mini_access(&m, hash_of(key), weight), had);
+			refused_room += !mini_has(&m, hash_of(key));
+			break;
+		}
+		cr_assert_leq(m.entry_count, 200);
+		if (i % 500 == 0)
+			mini_check(&m);
+		if (i % 5000 == 4999) {
+			mini_filter(&m, is_even, NULL);
+			for (unsigned k = 0; k < KEYS; k++)
+				cr_assert(!mini_has(&m, hash_of(k)) || hash_of(k) % 2 == 0);
+			mini_check(&m);
+		}
+	}
+	if (!refuse_one_in)
+		cr_assert_eq(refused_room, 0);
+	mini_fini(&m);
+	cr_assert_eq(account.bytes, 0, "%s: %llu bytes were not given back", policy->name,
+	             (unsigned long long)account.bytes);
+}
+
+Test(mini, every_policy_keeps_what_it_says)
+{
+	for (unsigned i = 0; policy_at(i); i++)
+		for (uint64_t seed = 1; seed <= 3; seed++)
+			run(policy_at(i), test_seed(seed * 7907), 0);
+}
+
+Test(mini, every_policy_lives_with_memory_that_is_refused)
+{
+	for (unsigned i = 0; policy_at(i); i++)
+		for (uint64_t seed = 1; seed <= 3; seed++)
+			run(policy_at(i), test_seed(seed * 7919), 2);
+}
+
+Test(mini, what_weighs_more_than_all_is_not_kept)
+{
+	struct account account = { .refuse_one_in = 0 };
+	struct mini_cache m;
+	struct mini_options o = { policy_at(0), 100, 50, { take, give, &account } };
+
+	cr_assert_eq(mini_init(&m, &o), STATUS_OK);
+	cr_assert_not(mini_access(&m, 1, 60));
+	cr_assert_not(mini_access(&m, 2, 101));
+	cr_assert_not(mini_has(&m, 2));
+	cr_assert(mini_access(&m, 1, 60));
+	cr_assert_not(mini_access(&m, 3, 100));
+	cr_assert_not(mini_has(&m, 1));
+	mini_check(&m);
+	mini_fini(&m);
+	cr_assert_eq(account.bytes, 0);
+}
