@@ -9,115 +9,24 @@
 #define ORIGIN_BIT 0x8000u
 #define FINGERPRINT_MASK 0x7fffu
 
-_Static_assert(sizeof(struct ghost_bucket) == CACHE_LINE_BYTES, "a bucket is a cache line");
+#define CURSOR 0u /* of the words of a line; entries are the others */
+
+_Static_assert(GHOST_LINE_ENTRIES + 1 == CACHE_LINE_BYTES / 2, "a line is a cursor and its entries");
 
 enum status ghost_init(struct ghost_table *g, const struct policy_memory *memory,
                        uint64_t entries_max)
 {
-	*g = (struct ghost_table){ .memory = *memory };
-	lock_init(&g->lock);
-	return region_reserve(&g->region,
-	                      (entries_max / GHOST_BUCKET_ENTRIES + 2) * sizeof(struct ghost_bucket),
-	                      false);
+	return lines_init(&g->lines, memory, entries_max / GHOST_LINE_ENTRIES);
 }
 
 void ghost_fini(struct ghost_table *g)
 {
-	if (g->charged_bytes)
-		g->memory.give(g->memory.context, g->charged_bytes);
-	region_release(&g->region);
-}
-
-/* ---- size ---- */
-
-static struct ghost_bucket *bucket_at(const struct ghost_table *g, uint32_t index)
-{
-	return (struct ghost_bucket *)g->region.base + index;
-}
-
-/* All ones, as many as name `count` buckets. */
-static uint32_t mask_for(uint32_t count)
-{
-	return count > 1 ? UINT32_MAX >> __builtin_clz(count - 1) : 0;
-}
-
-/* One bucket more: a copy of the one that its keys lay in until now. */
-static void append_bucket(struct ghost_table *g, uint32_t count)
-{
-	uint32_t parent = count & (mask_for(count + 1) >> 1);
-
-	if (atomic_load_explicit(&g->used, memory_order_relaxed)) {
-		struct ghost_bucket *from = bucket_at(g, parent), *to = bucket_at(g, count);
-
-		for (unsigned i = 0; i < GHOST_BUCKET_ENTRIES; i++)
-			atomic_store_explicit(&to->entries[i],
-			                      atomic_load_explicit(&from->entries[i],
-			                                           memory_order_relaxed),
-			                      memory_order_relaxed);
-	}
-	/* release: pairs with the acquire in bucket_of */
-	atomic_store_explicit(&g->bucket_count, count + 1, memory_order_release);
-}
-
-static uint64_t bytes_for(uint32_t count)
-{
-	return ALIGN_UP((uint64_t)count * sizeof(struct ghost_bucket), (uint64_t)OS_PAGE_BYTES);
-}
-
-static void grow(struct ghost_table *g, uint32_t count, uint32_t wanted)
-{
-	for (; count < wanted; count++) {
-		uint64_t bytes = bytes_for(count + 1);
-
-		if (bytes > g->charged_bytes) {
-			if (!g->memory.take(g->memory.context, bytes - g->charged_bytes))
-				return;
-			g->charged_bytes = bytes;
-		}
-		append_bucket(g, count);
-	}
-}
-
-static void shrink(struct ghost_table *g, uint32_t wanted)
-{
-	uint64_t bytes = bytes_for(wanted);
-
-	atomic_store_explicit(&g->bucket_count, wanted, memory_order_release);
-	if (bytes == g->charged_bytes)
-		return;
-	region_drop(&g->region, bytes, g->charged_bytes - bytes);
-	g->memory.give(g->memory.context, g->charged_bytes - bytes);
-	g->charged_bytes = bytes;
+	lines_fini(&g->lines);
 }
 
 void ghost_resize(struct ghost_table *g, int64_t entries)
 {
-	lock_acquire(&g->lock);
-	g->wanted_entries += (uint64_t)entries;
-	uint32_t count = atomic_load_explicit(&g->bucket_count, memory_order_relaxed);
-	uint64_t wanted = MIN(g->wanted_entries / GHOST_BUCKET_ENTRIES,
-	                      g->region.size_bytes / sizeof(struct ghost_bucket));
-
-	if (wanted > count)
-		grow(g, count, (uint32_t)wanted);
-	else if (wanted < count)
-		shrink(g, (uint32_t)wanted);
-	lock_release(&g->lock);
-}
-
-/* ---- entries ---- */
-
-/* NULL while the table has no bucket. */
-static struct ghost_bucket *bucket_of(const struct ghost_table *g, uint64_t hash)
-{
-	uint32_t count = atomic_load_explicit(&((struct ghost_table *)g)->bucket_count,
-	                                      memory_order_acquire);
-	uint32_t mask = mask_for(count);
-	uint32_t index = (uint32_t)(hash >> 16) & mask;
-
-	if (count == 0)
-		return NULL;
-	return bucket_at(g, index < count ? index : index & (mask >> 1));
+	lines_resize(&g->lines, entries, GHOST_LINE_ENTRIES);
 }
 
 static uint16_t fingerprint_of(uint64_t hash)
@@ -129,7 +38,7 @@ static uint16_t fingerprint_of(uint64_t hash)
 
 void ghost_prefetch(const struct ghost_table *g, uint64_t hash)
 {
-	struct ghost_bucket *b = bucket_of(g, hash);
+	struct line *b = line_of(&g->lines, hash);
 
 	if (b)
 		prefetch_to_write(b);
@@ -137,21 +46,20 @@ void ghost_prefetch(const struct ghost_table *g, uint64_t hash)
 
 void ghost_add(struct ghost_table *g, uint64_t hash, enum ghost_origin origin)
 {
-	struct ghost_bucket *b = bucket_of(g, hash);
+	struct line *b = line_of(&g->lines, hash);
 	uint16_t entry = fingerprint_of(hash) | (origin == GHOST_PROVEN ? ORIGIN_BIT : 0);
 
 	if (!b)
 		return;
-	if (unlikely(!atomic_load_explicit(&g->used, memory_order_relaxed)))
-		atomic_store_explicit(&g->used, true, memory_order_relaxed);
-	uint16_t at = atomic_load_explicit(&b->cursor, memory_order_relaxed) % GHOST_BUCKET_ENTRIES;
+	lines_use(&g->lines);
+	uint16_t at = atomic_load_explicit(&b->words[CURSOR], memory_order_relaxed) % GHOST_LINE_ENTRIES;
 
-	atomic_store_explicit(&b->entries[at], entry, memory_order_relaxed);
-	atomic_store_explicit(&b->cursor, (uint16_t)(at + 1), memory_order_relaxed);
+	atomic_store_explicit(&b->words[1 + at], entry, memory_order_relaxed);
+	atomic_store_explicit(&b->words[CURSOR], (uint16_t)(at + 1), memory_order_relaxed);
 }
 
-/* Bit i: the i-th 16 bits of the bucket hold the fingerprint, whatever the origin. */
-static uint32_t match(struct ghost_bucket *b, uint16_t fingerprint)
+/* Bit i: the i-th word of the line holds the fingerprint, whatever the origin. */
+static uint32_t match(struct line *b, uint16_t fingerprint)
 {
 	uint32_t found = 0;
 
@@ -168,17 +76,17 @@ static uint32_t match(struct ghost_bucket *b, uint16_t fingerprint)
 	}
 	return found & ~1u; /* the cursor */
 #else
-	for (unsigned i = 0; i < GHOST_BUCKET_ENTRIES; i++)
-		if ((atomic_load_explicit(&b->entries[i], memory_order_relaxed) & FINGERPRINT_MASK) ==
+	for (unsigned i = 1; i <= GHOST_LINE_ENTRIES; i++)
+		if ((atomic_load_explicit(&b->words[i], memory_order_relaxed) & FINGERPRINT_MASK) ==
 		    fingerprint)
-			found |= 2u << i;
+			found |= 1u << i;
 	return found;
 #endif
 }
 
 enum ghost_origin ghost_take(struct ghost_table *g, uint64_t hash)
 {
-	struct ghost_bucket *b = bucket_of(g, hash);
+	struct line *b = line_of(&g->lines, hash);
 
 	if (!b)
 		return GHOST_NONE;
@@ -186,7 +94,7 @@ enum ghost_origin ghost_take(struct ghost_table *g, uint64_t hash)
 
 	if (!found)
 		return GHOST_NONE;
-	_Atomic uint16_t *entry = &b->entries[__builtin_ctz(found) - 1];
+	_Atomic uint16_t *entry = &b->words[__builtin_ctz(found)];
 	uint16_t value = atomic_load_explicit(entry, memory_order_relaxed);
 
 	atomic_store_explicit(entry, 0, memory_order_relaxed);
@@ -195,15 +103,12 @@ enum ghost_origin ghost_take(struct ghost_table *g, uint64_t hash)
 
 void ghost_check(const struct ghost_table *g)
 {
-	uint32_t count = g->bucket_count;
+	lines_check(&g->lines);
+	for (uint32_t i = 0; i < lines_count(&g->lines); i++) {
+		const struct line *b = line_at(&g->lines, i);
 
-	assert(bytes_for(count) <= g->charged_bytes);
-	assert(count <= g->wanted_entries / GHOST_BUCKET_ENTRIES);
-	for (uint32_t i = 0; i < count && g->used; i++) {
-		const struct ghost_bucket *b = bucket_at(g, i);
-
-		assert(b->cursor <= GHOST_BUCKET_ENTRIES);
-		for (unsigned k = 0; k < GHOST_BUCKET_ENTRIES; k++)
-			assert(b->entries[k] == 0 || (b->entries[k] & FINGERPRINT_MASK) != 0);
+		assert(b->words[CURSOR] <= GHOST_LINE_ENTRIES);
+		for (unsigned k = 1; k <= GHOST_LINE_ENTRIES; k++)
+			assert(b->words[k] == 0 || (b->words[k] & FINGERPRINT_MASK) != 0);
 	}
 }

@@ -19,18 +19,23 @@ static struct mini_entry *entry_at(const struct mini_cache *m, uint32_t referenc
 	return (struct mini_entry *)(void *)(m->arena.base + ((size_t)reference << REFERENCE_SHIFT));
 }
 
-static bool take(struct mini_cache *m, uint64_t bytes)
+static bool take(void *context, uint64_t bytes)
 {
-	const struct policy_memory *memory = &m->shared.memory;
+	const struct policy_memory *memory = &((struct mini_cache *)context)->memory;
 
 	return memory->take(memory->context, bytes);
 }
 
-static void give(struct mini_cache *m, uint64_t bytes)
+static void give(void *context, uint64_t bytes)
 {
-	const struct policy_memory *memory = &m->shared.memory;
+	const struct policy_memory *memory = &((struct mini_cache *)context)->memory;
 
 	memory->give(memory->context, bytes);
+}
+
+static uint64_t hash_of_entry(void *context, uint32_t reference)
+{
+	return entry_at(context, reference)->hash;
 }
 
 /* ---- the table ---- */
@@ -140,9 +145,11 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 
 	uint32_t pages = o->entries_max / per_page + 3; /* page 0 is none, the last may not be full */
 
-	*m = (struct mini_cache){ .capacity = o->capacity, .entries_max = o->entries_max };
-	if (policy_shared_init(&m->shared, o->policy, &o->memory, (uint64_t)pages * per_page, pages) !=
-	    STATUS_OK)
+	*m = (struct mini_cache){ .capacity = o->capacity, .entries_max = o->entries_max, .memory = o->memory };
+	struct policy_memory memory = { take, give, m };
+
+	if (policy_shared_init(&m->shared, o->policy, &memory, hash_of_entry, (uint64_t)pages * per_page,
+	                       pages) != STATUS_OK)
 		return STATUS_SYSTEM;
 	if (region_reserve(&m->arena, (size_t)pages * PAGE_BYTES, false) != STATUS_OK) {
 		policy_shared_fini(&m->shared);

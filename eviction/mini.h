@@ -6,7 +6,7 @@
  *
  * One queue, whatever the weights; a key that is not there is stored at once, and victims make room
  * one at a time, so that policies with an exact order are exact here. Two keys with one hash are one
- * key. Not thread-safe; nothing is shared between two of them.
+ * key. Not thread-safe; nothing is shared between two of them. It must stay where it is.
  */
 #ifndef LARDER_MINI_H
 #define LARDER_MINI_H
@@ -24,6 +24,7 @@ struct mini_cache {
 	struct policy_shared shared;
 	struct policy_queue queue;
 	struct region arena;
+	struct policy_memory memory;
 	uint64_t capacity;
 	uint64_t weight;            /* of the keys that are in */
 	uint32_t entries_max;

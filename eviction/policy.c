@@ -1,9 +1,11 @@
 #include "eviction/policy.h"
 
+#include "eviction/frequency.h"
+
 #include <string.h>
 
 static const struct policy_ops *const policies[] = {
-	&policy_s3fifo, &policy_lru, &policy_slru, &policy_clock, &policy_sieve,
+	&policy_s3fifo, &policy_lru, &policy_slru, &policy_clock, &policy_sieve, &policy_tinylfu,
 };
 
 const struct policy_ops *policy_at(unsigned i)
@@ -22,11 +24,12 @@ const struct policy_ops *policy_find(const char *name)
 /* ---- what queues share ---- */
 
 enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops *ops,
-                               const struct policy_memory *memory, uint64_t references_max,
-                               uint32_t page_limit)
+                               const struct policy_memory *memory, policy_hash_of *hash_of,
+                               uint64_t references_max, uint32_t page_limit)
 {
-	*sh = (struct policy_shared){ .ops = ops, .memory = *memory };
+	*sh = (struct policy_shared){ .ops = ops, .memory = *memory, .hash_of = hash_of };
 	uint64_t ghosts_max = ops->ghost_percent ? references_max : 0;
+	uint64_t lines_max = ops->counts_keys ? references_max / FREQUENCY_LINE_KEYS : 0;
 
 	if (region_reserve(&sh->page_links, page_limit * sizeof(struct page_link), false) != STATUS_OK)
 		return STATUS_SYSTEM;
@@ -34,8 +37,12 @@ enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops
 		goto release_links;
 	if (ghost_init(&sh->ghosts, memory, ghosts_max) != STATUS_OK)
 		goto fini_fifos;
+	if (lines_init(&sh->frequencies, memory, lines_max) != STATUS_OK)
+		goto fini_ghosts;
 	return STATUS_OK;
 
+fini_ghosts:
+	ghost_fini(&sh->ghosts);
 fini_fifos:
 	fifo_pool_fini(&sh->fifos);
 release_links:
@@ -45,6 +52,7 @@ release_links:
 
 void policy_shared_fini(struct policy_shared *sh)
 {
+	lines_fini(&sh->frequencies);
 	ghost_fini(&sh->ghosts);
 	fifo_pool_fini(&sh->fifos);
 	region_release(&sh->page_links);

@@ -166,15 +166,20 @@ static inline uint8_t state_after_read(uint8_t state)
 
 struct policy_ops;
 
+/* The hash of the key in a chunk that is linked; asked by policies that count keys' uses. */
+typedef uint64_t policy_hash_of(void *context, uint32_t reference);
+
 /* What the queues of one cache have in common. */
 struct policy_shared {
 	/* const after init */
 	const struct policy_ops *ops;
 	struct region page_links; /* struct page_link by page number; of policies with page_add */
 	struct policy_memory memory;
+	policy_hash_of *hash_of;
 	struct fifo_pool fifos;
 	/* atomic or with locks of their own */
 	struct ghost_table ghosts;
+	struct line_table frequencies; /* tinylfu */
 	_Atomic uint32_t small_share; /* s3fifo: of the small queue, SHARE_ONE is all */
 	_Atomic uint32_t buried[2];   /* s3fifo: a sample of the ghosts, unproven and proven */
 };
@@ -215,6 +220,17 @@ struct policy_queue {
 			struct chunk_hand hand;
 		} clock;
 		struct {
+			struct chunk_list window;
+			struct chunk_list probation;
+			struct chunk_list protect;
+			double window_share;
+			double step;      /* of the climb, signed */
+			double last_rate; /* of hits */
+			uint64_t hits;    /* since the last step */
+			uint64_t requests;
+			bool full;        /* something was evicted */
+		} tinylfu;
+		struct {
 			struct fifo small;
 			size_t small_count;  /* linked in the small queue */
 			struct chunk_hand hand;
@@ -227,6 +243,7 @@ struct policy_ops {
 	const char *summary;
 	uint32_t side_bytes;
 	bool counts_reads;     /* wants the count in the state byte */
+	bool counts_keys;      /* asks for hashes, and has frequencies */
 	uint32_t ghost_percent; /* ghosts for each 100 chunks, 0: none */
 	uint8_t proven_states;  /* the state bits of which any says that the chunk is proven */
 	void (*init)(struct policy_queue *q);
@@ -251,10 +268,10 @@ struct policy_ops {
 };
 
 /* policy_shared_init: chunk references are below references_max, pages below page_limit; both bound
- * address space only. */
+ * address space only. hash_of is called with memory's context. */
 enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops *ops,
-                               const struct policy_memory *memory, uint64_t references_max,
-                               uint32_t page_limit);
+                               const struct policy_memory *memory, policy_hash_of *hash_of,
+                               uint64_t references_max, uint32_t page_limit);
 void policy_shared_fini(struct policy_shared *sh);
 
 static inline void policy_queue_init(struct policy_queue *q, struct policy_shared *shared,
@@ -262,6 +279,11 @@ static inline void policy_queue_init(struct policy_queue *q, struct policy_share
 {
 	*q = (struct policy_queue){ .ops = shared->ops, .shared = shared, .space = *space };
 	q->ops->init(q);
+}
+
+static inline uint64_t policy_hash(const struct policy_queue *q, uint32_t reference)
+{
+	return q->shared->hash_of(q->shared->memory.context, reference);
 }
 
 /* ---- the circle of pages, for policies that walk it ---- */
@@ -306,6 +328,7 @@ extern const struct policy_ops policy_lru;
 extern const struct policy_ops policy_s3fifo;
 extern const struct policy_ops policy_sieve;
 extern const struct policy_ops policy_slru;
+extern const struct policy_ops policy_tinylfu;
 
 /* NULL when there is none of that name. */
 const struct policy_ops *policy_find(const char *name);

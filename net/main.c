@@ -63,6 +63,18 @@ enum stop { STOP_NONE, STOP_NOW, STOP_GRACEFUL };
 
 /* ---- start ---- */
 
+static bool fail_policy(struct failure *f, const char *name)
+{
+	char list[256] = "";
+
+	for (unsigned i = 0; policy_at(i); i++) {
+		size_t length = strlen(list);
+
+		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", policy_at(i)->name);
+	}
+	return fail_usage(f, "--eviction %s: not a policy; there are %s", name, list);
+}
+
 static bool open_store(struct program *p, struct failure *f)
 {
 	struct store_options o = {
@@ -76,8 +88,7 @@ static bool open_store(struct program *p, struct failure *f)
 	};
 
 	if (!o.policy)
-		return fail_usage(f, "--eviction %s: not a policy; s3fifo and lru are",
-		                  p->settings.eviction);
+		return fail_policy(f, p->settings.eviction);
 	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
 		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
 	switch (store_init(&p->store, &o)) {

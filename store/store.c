@@ -192,7 +192,8 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.context = s,
 	};
 
-	if (policy_shared_init(&s->policy_shared, options->policy, &memory, limit_max / CHUNK_MIN_BYTES,
+	if (policy_shared_init(&s->policy_shared, options->policy, &memory, hash_of_entry,
+	                       limit_max / CHUNK_MIN_BYTES,
 	                       (uint32_t)(limit_max / page_bytes + 2)) != STATUS_OK)
 		goto unmap_store;
 	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)

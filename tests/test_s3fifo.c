@@ -82,7 +82,7 @@ static void bench_init(struct bench *b)
 
 	memset(b, 0, sizeof(*b));
 	space.arena = b->arena = calloc(PAGES + 1, 1u << PAGE_SHIFT);
-	cr_assert_eq(policy_shared_init(&b->shared, &policy_s3fifo, &memory, 1u << 16, 16), STATUS_OK);
+	cr_assert_eq(policy_shared_init(&b->shared, &policy_s3fifo, &memory, NULL, 1u << 16, 16), STATUS_OK);
 	policy_queue_init(&b->queue, &b->shared, &space);
 	for (unsigned page = 1; page <= PAGES; page++)
 		policy_s3fifo.page_add(&b->queue, page);
