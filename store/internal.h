@@ -156,8 +156,8 @@ static inline uint32_t item_value_length(const struct slab_class *sc, struct ite
 {
 	if (sc->big)
 		return it->value_length;
-	return sc->chunk_bytes - ITEM_SMALL_HEADER - word_fields_bytes(word) - it->key_length -
-	       it->slack;
+	return sc->chunk_bytes - ITEM_SMALL_HEADER - item_fields_bytes(it, false, word) -
+	       it->key_length - it->slack;
 }
 
 static inline uint64_t item_cas(const struct store *s, const struct slab_class *sc,

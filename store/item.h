@@ -2,10 +2,13 @@
  * item.h: what a chunk holds.
  *
  *   small item (chunk up to CHUNK_SMALL_MAX bytes): 6 bytes before the optional fields
- *     | word 4 | key length 1 | slack 1 | client flags 0/1/2/4 | CAS 0/8 | key | value | slack bytes |
+ *     | word 4 | key length 1 | slack 1 | client flags 0/1/2/4 | CAS 0/8 | references | key | value | slack bytes |
  *
  *   big item (larger chunks): 20 bytes before the optional fields
- *     | word 4 | key length 1 | - | - 2 | value length 4 | next 4 | pins 4 | client flags | CAS | key | value... |
+ *     | word 4 | key length 1 | - | - 2 | value length 4 | next 4 | pins 4 | client flags | CAS | references | key | value... |
+ *
+ *   references (none, or 3 bytes and what they count; see references.md)
+ *     | followed 1 | versions 1 | holds 1 | block and kind 4 x followed | version 8 x versions | block 4 x holds |
  *
  *   segment (the rest of a value that one chunk does not hold; big chunks or small): 16 bytes
  *     | word 4 | - 2 | - 2 | next 4 | head 4 | value bytes |
@@ -14,7 +17,10 @@
  * pointers: chunks are named by 32-bit references (policy.h). An item's contents never change once
  * it is published, except for the marks in its word; a new value is a new item.
  *
- *   word:  | generation 24 | kind 2 | marks 3 | CAS given 1 | flags width 2 |
+ *   word:  | generation 22 | referred 1 | referring 1 | kind 2 | marks 3 | CAS given 1 | flags width 2 |
+ *
+ * Referring: there are references among the optional fields, from the first on. Referred: others may
+ * refer to this life of the key, and then the table of control blocks knows; only writers look.
  *
  * The generation counts the uses of the chunk and survives its being free; with the reference it
  * makes the CAS unique (see item_cas), so that 8 bytes need not be stored.
@@ -26,6 +32,7 @@
 #include <string.h>
 
 #include "store/base/base.h"
+#include "store/store.h"
 
 #define CHUNK_SMALL_MAX 512u
 #define ITEM_SMALL_HEADER 6u
@@ -38,9 +45,13 @@
 #define WORD_MARKS (0x07u << WORD_MARKS_SHIFT)
 #define WORD_KIND_SHIFT 6
 #define WORD_KIND (0x03u << WORD_KIND_SHIFT)
-#define WORD_META 0xffu
-#define WORD_GENERATION_SHIFT 8
-#define GENERATION_MASK 0xffffffu
+#define WORD_REFERRING 0x100u
+#define WORD_REFERRED 0x200u /* under the bucket's lock */
+#define WORD_META 0x3ffu
+#define WORD_GENERATION_SHIFT 10
+#define GENERATION_MASK 0x3fffffu
+/* What moves an item's key away from its header. */
+#define WORD_FIELDS (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN | WORD_REFERRING)
 
 enum chunk_kind {
 	CHUNK_FREE,     /* on a page's free list, or in a thread's stock */
@@ -145,16 +156,54 @@ static inline char *item_fields(struct item *it, bool big)
 	return (char *)it + (big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER);
 }
 
-static inline uint32_t word_fields_bytes(uint32_t word)
+#define REFERENCES_HEADER 3u
+#define REFERENCES_BYTES_MAX (REFERENCES_HEADER + REFERENCES_MAX * 12u)
+_Static_assert(REFERENCES_BYTES_MAX <= UINT8_MAX, "their length fits in a byte");
+
+static inline bool shape_is_empty(struct reference_shape shape)
 {
-	if (likely(!(word & (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN))))
+	uint32_t all;
+
+	memcpy(&all, &shape, sizeof(all));
+	return all == 0;
+}
+
+static inline uint32_t shape_bytes(struct reference_shape shape)
+{
+	if (likely(shape_is_empty(shape)))
 		return 0;
-	return flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
+	return REFERENCES_HEADER + 4u * (shape.followed + shape.holds) + 8u * shape.versions;
+}
+
+/* Where the references of a referring item begin, with their shape. */
+static inline char *item_references(struct item *it, bool big, uint32_t word)
+{
+	return item_fields(it, big) + flags_width_bytes(word & WORD_FLAGS_WIDTH) +
+	       ((word & WORD_CAS_GIVEN) ? 8 : 0);
+}
+
+static inline struct reference_shape references_shape(const char *references)
+{
+	struct reference_shape shape = { 0 };
+
+	memcpy(&shape, references, REFERENCES_HEADER);
+	return shape;
+}
+
+static inline uint32_t item_fields_bytes(struct item *it, bool big, uint32_t word)
+{
+	if (likely(!(word & WORD_FIELDS)))
+		return 0;
+	uint32_t bytes = flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
+
+	if (word & WORD_REFERRING)
+		bytes += shape_bytes(references_shape(item_fields(it, big) + bytes));
+	return bytes;
 }
 
 static inline char *item_key(struct item *it, bool big, uint32_t word)
 {
-	return item_fields(it, big) + word_fields_bytes(word);
+	return item_fields(it, big) + item_fields_bytes(it, big, word);
 }
 
 static inline uint32_t item_client_flags(struct item *it, bool big, uint32_t word)
@@ -188,11 +237,12 @@ static inline uint64_t item_explicit_cas(struct item *it, bool big, uint32_t wor
 
 /* item_total_bytes: header, fields, key and value of an item of this shape, in one chunk. */
 static inline uint64_t item_total_bytes(bool big, uint32_t client_flags, bool cas_given,
-                                        uint32_t key_length, uint64_t value_length)
+                                        uint32_t references_bytes, uint32_t key_length,
+                                        uint64_t value_length)
 {
 	return (big ? ITEM_BIG_HEADER : ITEM_SMALL_HEADER) +
-	       flags_width_bytes(flags_width_code(client_flags)) + (cas_given ? 8 : 0) + key_length +
-	       value_length;
+	       flags_width_bytes(flags_width_code(client_flags)) + (cas_given ? 8 : 0) +
+	       references_bytes + key_length + value_length;
 }
 
 #endif

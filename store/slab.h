@@ -193,7 +193,7 @@ void page_lower_min_expiry(struct page *pg, uint32_t expiry);
 struct slab_class *slab_class_for(struct slab *sl, uint64_t bytes);
 
 /* CAS unique of a chunk's present use. Unique for the key: a key never returns to the same chunk
- * with the same generation within 2^24 uses of that chunk. Below 2^53 for arenas up to 4 GB, since
+ * with the same generation within 2^22 uses of that chunk. Below 2^53 for arenas up to 4 GB, since
  * some clients keep it in a double. */
 static inline uint64_t slab_cas(const struct slab *sl, uint32_t reference, uint32_t generation)
 {

@@ -16,7 +16,7 @@ uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it)
 		return sc->chunk_bytes - it->slack;
 	uint32_t word = item_word(it);
 
-	return ITEM_BIG_HEADER + word_fields_bytes(word) + it->key_length + item_value_length(sc, it, word);
+	return ITEM_BIG_HEADER + item_fields_bytes(it, true, word) + it->key_length + item_value_length(sc, it, word);
 }
 
 uint64_t item_hash(const struct store *s, uint32_t reference)
@@ -61,10 +61,10 @@ bool item_has_key(const struct store *s, uint32_t reference, const char *key, si
 	return has_key(s, reference, key, key_length);
 }
 
-/* What most items are: small, without client flags or a CAS unique of a client's. */
+/* What most items are: small, without client flags, a CAS unique of a client's or references. */
 static inline bool is_plain(const struct slab_class *sc, uint32_t word)
 {
-	return likely(!sc->big && !(word & (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN)));
+	return likely(!sc->big && !(word & WORD_FIELDS));
 }
 
 static inline void fill_view(const struct store *s, uint32_t reference, struct item *it,

@@ -66,6 +66,36 @@ struct item_view {
 #define ITEM_STALE 0x02      /* invalidated, still readable */
 #define ITEM_WON 0x04        /* some client was told to recache it */
 
+/* References between entries (references.md). */
+#define REFERENCES_MAX 16u
+
+enum reference_kind {
+	REFERENCE_WEAK,    /* the entry stands for the target, whose key is its value */
+	REFERENCE_LIFE,    /* lives as long as the target */
+	REFERENCE_VERSION, /* ... as long as the target's value does not change */
+	REFERENCE_HOLD,    /* keeps the target from being evicted */
+};
+
+/* What an entry that is stored shall refer to, at most REFERENCES_MAX targets. */
+struct reference_list {
+	uint8_t count;
+	struct {
+		const char *key; /* of REFERENCE_WEAK: NULL, the value is the key */
+		uint8_t key_length;
+		uint8_t kind; /* REFERENCE_WEAK at most once, and first */
+	} targets[REFERENCES_MAX];
+};
+
+/* How many references an entry has: those that it lives by (weak, dependencies), of them those of a
+ * version, and those by which it keeps others. */
+struct reference_shape {
+	uint8_t followed;
+	uint8_t versions;
+	uint8_t holds;
+	uint8_t zero; /* so that all of it is looked at at once */
+};
+struct reference_shape reference_list_shape(const struct reference_list *list);
+
 struct item_spec {
 	const char *key;
 	uint64_t hash;
@@ -75,6 +105,7 @@ struct item_spec {
 	uint32_t expiry;       /* absolute, EXPIRY_NEVER for none; in the past: stored as expired */
 	uint32_t value_length;
 	uint64_t explicit_cas; /* 0: the store chooses */
+	struct reference_shape references; /* room for them; the commit names them */
 };
 
 /* An item being filled. May live over many turns; ends with store_commit or store_abort. */

@@ -24,18 +24,39 @@ static bool over_limit(const struct store *s, const struct item_spec *spec)
 	       s->options.item_limit_bytes;
 }
 
+struct reference_shape reference_list_shape(const struct reference_list *list)
+{
+	struct reference_shape shape = { 0 };
+
+	for (unsigned i = 0; i < list->count; i++) {
+		shape.followed += list->targets[i].kind != REFERENCE_HOLD;
+		shape.versions += list->targets[i].kind == REFERENCE_VERSION;
+		shape.holds += list->targets[i].kind == REFERENCE_HOLD;
+	}
+	return shape;
+}
+
+/* Room for references, of which none names a block yet. */
+static char *write_shape(char *at, struct reference_shape shape)
+{
+	memset(at, 0, shape_bytes(shape));
+	memcpy(at, &shape, REFERENCES_HEADER);
+	return at + shape_bytes(shape);
+}
+
 static void write_fields(struct item *it, bool big, const struct item_spec *spec)
 {
 	uint32_t word = item_word(it);
 	uint32_t code = flags_width_code(spec->client_flags);
 	char *at = item_fields(it, big);
 
-	if (likely(!(spec->client_flags | spec->explicit_cas | spec->marks))) {
+	if (likely(!(spec->client_flags | spec->explicit_cas | spec->marks) &&
+	           shape_is_empty(spec->references))) {
 		memcpy(at, spec->key, spec->key_length);
 		return;
 	}
 	word |= code | (spec->explicit_cas ? WORD_CAS_GIVEN : 0) |
-	        ((uint32_t)spec->marks << WORD_MARKS_SHIFT);
+	        (shape_is_empty(spec->references) ? 0 : WORD_REFERRING) | ((uint32_t)spec->marks << WORD_MARKS_SHIFT);
 	atomic_store_explicit(&it->word, word, memory_order_relaxed);
 	memcpy(at, &spec->client_flags, flags_width_bytes(code));
 	at += flags_width_bytes(code);
@@ -43,6 +64,8 @@ static void write_fields(struct item *it, bool big, const struct item_spec *spec
 		memcpy(at, &spec->explicit_cas, sizeof(spec->explicit_cas));
 		at += sizeof(spec->explicit_cas);
 	}
+	if (!shape_is_empty(spec->references))
+		at = write_shape(at, spec->references);
 	memcpy(at, spec->key, spec->key_length);
 }
 
@@ -50,7 +73,8 @@ static void write_fields(struct item *it, bool big, const struct item_spec *spec
 static struct slab_class *class_for_item(struct slab *sl, const struct item_spec *spec)
 {
 	uint64_t bytes = item_total_bytes(false, spec->client_flags, spec->explicit_cas != 0,
-	                                  spec->key_length, spec->value_length);
+	                                  shape_bytes(spec->references), spec->key_length,
+	                                  spec->value_length);
 	struct slab_class *sc = slab_class_for(sl, bytes);
 
 	if (sc && !sc->big)
@@ -100,7 +124,8 @@ static uint32_t alloc_larger(struct store_thread *st, const struct item_spec *sp
 	for (unsigned i = (*chosen)->index + 1u; i <= sl->class_count; i++) {
 		struct slab_class *sc = &sl->classes[i];
 		uint64_t bytes = item_total_bytes(sc->big, spec->client_flags, spec->explicit_cas != 0,
-		                                  spec->key_length, spec->value_length);
+		                                  shape_bytes(spec->references), spec->key_length,
+		                                  spec->value_length);
 
 		/* A small item's slack is one byte. */
 		if (bytes > sc->chunk_bytes || (!sc->big && sc->chunk_bytes - bytes > UINT8_MAX))
@@ -144,7 +169,9 @@ static inline enum status draft_item(struct store_thread *st, struct slab_class 
 	if (s->policy->recall)
 		ghost_prefetch(&s->policy_shared.ghosts, spec->hash);
 	uint32_t before_value = (uint32_t)item_total_bytes(d->sc->big, spec->client_flags,
-	                                                   spec->explicit_cas != 0, spec->key_length, 0);
+	                                                   spec->explicit_cas != 0,
+	                                                   shape_bytes(spec->references),
+	                                                   spec->key_length, 0);
 
 	it->key_length = spec->key_length;
 	if (d->sc->big) {
