@@ -25,6 +25,7 @@
 	X(ITEMS, "items", "arena pages: items with their headers, expiry and policy bytes")        \
 	X(PAGES, "pages", "page and class descriptors of the arena")                               \
 	X(INDEX, "index", "hash buckets and overflow buckets")                                     \
+	X(REFERENCES, "references", "control blocks of entries that others refer to, and their table")     \
 	X(EVICTION, "eviction", "rings, ghosts and buffers of the eviction policy")                \
 	X(THREADS, "threads", "per-thread state: scratch, output, stocks, limbo")                  \
 	X(CONNECTIONS, "connections", "connection descriptors")                                    \

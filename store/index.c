@@ -321,7 +321,10 @@ bool index_scan(const struct index *ix, struct bucket *locked, uint64_t hash, st
 bool index_any(const struct index *ix, struct bucket *locked, struct index_slot *at,
                uint32_t *reference)
 {
-	*at = (struct index_slot){ .bucket = locked };
+	if (!at->bucket)
+		*at = (struct index_slot){ .bucket = locked };
+	else
+		at->slot++;
 	return scan_from(ix, at, 0, reference);
 }
 

@@ -197,7 +197,8 @@ void index_replace(const struct index_slot *at, uint32_t reference);
 void index_remove(struct index *ix, struct bucket *locked, const struct index_slot *at);
 /* index_insert: false when an overflow bucket was needed and the budget has none. */
 bool index_insert(struct index *ix, struct bucket *locked, uint64_t hash, uint32_t reference);
-/* index_any: some entry of the locked bucket, to be sacrificed when index_insert fails. */
+/* index_any: the next entry of the locked bucket after *at ({0} to start), whatever its tag; for one to
+ * be sacrificed when index_insert fails. */
 bool index_any(const struct index *ix, struct bucket *locked, struct index_slot *at,
                uint32_t *reference);
 

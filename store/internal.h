@@ -23,6 +23,7 @@
 #include "store/budget.h"
 #include "store/index.h"
 #include "store/item.h"
+#include "store/reference.h"
 #include "store/slab.h"
 #include "store/store.h"
 
@@ -107,6 +108,15 @@ struct store_thread {
 	struct ring ring;
 };
 
+/* Where the pass over referring items stands, see dead.c; under the lock, which is only ever tried. */
+struct dead_sweep {
+	struct lock lock;
+	uint32_t page; /* 0: no pass */
+	uint32_t chunk;
+	uint32_t begun_second;
+	uint64_t events_seen; /* when the pass began */
+};
+
 struct store {
 	/* const after init */
 	struct store_options options;
@@ -121,6 +131,8 @@ struct store {
 	struct budget budget;
 	struct index index;
 	struct policy_shared policy_shared;
+	struct references references;
+	struct dead_sweep dead_sweep;
 	/* atomic */
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
@@ -128,6 +140,7 @@ struct store {
 	void (*_Atomic eviction_seen)(void *context, const struct item_view *view);
 	void *_Atomic eviction_context;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
+	_Atomic uint32_t drain_page; /* where a page without held items is looked for next */
 	/* maintaining thread only */
 	uint32_t maintained_second;
 	uint32_t age_page;    /* next page of the pass over the ages, 0: no pass */
@@ -170,6 +183,17 @@ static inline uint64_t item_cas(const struct store *s, const struct slab_class *
 	return slab_cas(&s->slab, reference, word_generation(word));
 }
 
+/* entry_is_over: past its expiry, or by what it refers to: nobody sees it any more. In a turn. */
+static inline bool entry_is_over(struct store *s, uint32_t reference, uint32_t now)
+{
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+	struct item *it = chunk_item(s, reference);
+	uint32_t word = item_word(it);
+
+	return is_expired(slab_get_expiry(&s->slab, sc, reference), now) ||
+	       (unlikely(word & WORD_REFERRING) && reference_is_over(s, now, it, sc->big, word));
+}
+
 /* Header, key and value: what the bytes statistic counts. */
 uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it);
 uint64_t item_hash(const struct store *s, uint32_t reference);
@@ -183,7 +207,17 @@ bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const ch
 /* ---- reclaim.c ---- */
 
 /* Why an item ended. */
-enum ending { ENDED_DELETED, ENDED_REPLACED, ENDED_EVICTED, ENDED_EXPIRED, ENDED_FLUSHED };
+enum ending {
+	ENDED_DELETED,
+	ENDED_REPLACED,
+	ENDED_EVICTED,
+	ENDED_EXPIRED,
+	ENDED_FLUSHED,
+	ENDED_DEAD,        /* a weak reference, whose target ended */
+	ENDED_INVALIDATED, /* by what it depended on */
+};
+
+enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
 
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
@@ -202,7 +236,12 @@ uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
 /* remove_reference: takes this very chunk out of the index, if it is still there. What is evicted
  * leaves a ghost, proven or not. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
-bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
+enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
+/* dead_ending: why an item is over by what it refers to, `otherwise` if it is not. */
+enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
+/* sweep_dead (dead.c): removes entries that are over by what they refer to; about max_looks are looked
+ * at. A safe point. Returns how many were removed; *more: the pass is not through. */
+unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
 /* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
 bool release_page(struct store_thread *st, const struct slab_class *except);
 /* return_stocks: gives chunks of draining pages back, or all of them. */

@@ -168,6 +168,11 @@ static inline bool shape_is_empty(struct reference_shape shape)
 	return all == 0;
 }
 
+static inline unsigned shape_count(struct reference_shape shape)
+{
+	return (unsigned)shape.followed + shape.holds;
+}
+
 static inline uint32_t shape_bytes(struct reference_shape shape)
 {
 	if (likely(shape_is_empty(shape)))
@@ -199,6 +204,13 @@ static inline uint32_t item_fields_bytes(struct item *it, bool big, uint32_t wor
 	if (word & WORD_REFERRING)
 		bytes += shape_bytes(references_shape(item_fields(it, big) + bytes));
 	return bytes;
+}
+
+static inline struct reference_shape item_shape(struct item *it, bool big, uint32_t word)
+{
+	if (likely(!(word & WORD_REFERRING)))
+		return (struct reference_shape){ 0 };
+	return references_shape(item_references(it, big, word));
 }
 
 static inline char *item_key(struct item *it, bool big, uint32_t word)

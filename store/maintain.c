@@ -13,6 +13,7 @@
 #define EXPIRED_BATCH 8u /* removed between two safe points */
 #define FLUSH_BUCKETS 1024u
 #define FLUSH_ENTRIES 1024u
+#define DEAD_LOOKS 4096u
 #define SHRINK_STEPS 4u
 #define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u
@@ -211,7 +212,7 @@ static bool step_collapse(struct store *s, uint32_t now)
 bool store_maintain(struct store_thread *st, uint32_t now)
 {
 	struct store *s = st->store;
-	bool more = false;
+	bool more = false, more_dead;
 
 	store_enter(st, now);
 	if (now != s->maintained_second) {
@@ -224,6 +225,8 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	reclaim_room(st);
 	more |= step_ages(s);
 	more |= step_expiry(st);
+	sweep_dead(st, DEAD_LOOKS, &more_dead);
+	more |= more_dead;
 	reclaim_room(st);
 	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, FLUSH_ENTRIES, st);
 	reclaim(st);

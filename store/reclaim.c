@@ -17,6 +17,9 @@
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define KEPT_TRIES 8u
+#define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
+#define PAGE_LOOKS 256u      /* for a page without held items */
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
@@ -45,7 +48,10 @@ static void count_ending(struct store_thread *st, const struct slab_class *sc, s
 {
 	COUNT(st, sc->index, items, -1);
 	COUNT(st, sc->index, bytes, -(int64_t)item_stored_bytes(sc, it));
-	if (ending == ENDED_DELETED || ending == ENDED_REPLACED)
+	if (ending == ENDED_DEAD || ending == ENDED_INVALIDATED)
+		atomic_fetch_add_explicit(&st->store->references.dead_reclaimed, 1,
+		                          memory_order_relaxed);
+	if (ending != ENDED_EVICTED && ending != ENDED_EXPIRED && ending != ENDED_FLUSHED)
 		return;
 	bool fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 	               STATE_FETCHED;
@@ -89,15 +95,30 @@ static void tell_eviction(struct store_thread *st, const struct slab_class *sc, 
 	seen(atomic_load_explicit(&s->eviction_context, memory_order_relaxed), &view);
 }
 
+/* What others know of this life, and what it knew of others. */
+static void retire_references(struct store_thread *st, uint32_t reference, uint32_t word,
+                              enum ending ending)
+{
+	struct store *s = st->store;
+
+	if ((word & WORD_REFERRED) && ending != ENDED_REPLACED)
+		reference_end(s, item_hash(s, reference), reference);
+	if (word & WORD_REFERRING)
+		reference_retired(s, reference);
+}
+
 void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 {
 	struct item *it = chunk_item(st->store, reference);
+	uint32_t word = item_word(it);
 
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
 	count_ending(st, sc, it, reference, ending);
 	if (ending == ENDED_EVICTED)
 		tell_eviction(st, sc, reference);
+	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)))
+		retire_references(st, reference, word, ending);
 	item_set_kind(it, CHUNK_DETACHED);
 	limbo_push(st, sc, reference);
 }
@@ -155,6 +176,8 @@ void discard(struct store_thread *st, uint32_t reference)
 {
 	struct item *it = chunk_item(st->store, reference);
 
+	if (unlikely(item_word(it) & WORD_REFERRING))
+		reference_release(st->store, reference);
 	if (slab_class_of(&st->store->slab, reference)->big)
 		put_segments(st, it->next);
 	put_one(st, reference);
@@ -204,6 +227,13 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 			if (!orphan_if_pinned(chunk_item(st->store, reference)))
 				discard(st, reference);
 			continue;
+		}
+		if (unlikely(item_word(chunk_item(st->store, reference)) & WORD_REFERRING)) {
+			/* Its lock comes before a class's. */
+			if (held)
+				lock_release(&held->lock);
+			held = NULL;
+			reference_release(st->store, reference);
 		}
 		if (!held) {
 			held = sc;
@@ -401,32 +431,55 @@ void adjust_count(struct store_thread *st, int32_t delta)
 
 /* ---- eviction ---- */
 
-static bool remove_hashed(struct store_thread *st, uint32_t reference, uint64_t hash,
-                          enum ending ending)
+/* Held by another entry: see references.md. Its bucket is locked. */
+static bool is_kept(struct store *s, uint32_t reference, uint64_t hash)
+{
+	return unlikely(item_word(chunk_item(s, reference)) & WORD_REFERRED) &&
+	       reference_is_held(s, hash, reference);
+}
+
+/* The one gate of all that removes items of the store's own accord. */
+static enum removal remove_hashed(struct store_thread *st, uint32_t reference, uint64_t hash,
+                                  enum ending ending)
 {
 	struct store *s = st->store;
 	struct bucket *b = index_lock(&s->index, hash, st);
 	struct index_slot at = { 0 };
 	uint32_t found;
-	bool removed = false;
+	enum removal removal = REMOVAL_ABSENT;
 
 	while (index_scan(&s->index, b, hash, &at, &found)) {
 		if (found != reference)
 			continue;
+		removal = REMOVAL_HELD;
+		if (ending == ENDED_EVICTED && is_kept(s, reference, hash))
+			break;
 		index_remove(&s->index, b, &at);
 		retire(st, reference, ending);
-		removed = true;
+		removal = REMOVAL_DONE;
 		break;
 	}
 	index_unlock(b);
-	if (removed)
+	if (removal == REMOVAL_DONE)
 		adjust_count(st, -1);
-	return removed;
+	return removal;
 }
 
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending)
 {
-	return remove_hashed(st, reference, item_hash(st->store, reference), ending);
+	return remove_hashed(st, reference, item_hash(st->store, reference), ending) == REMOVAL_DONE;
+}
+
+enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise)
+{
+	struct store *s = st->store;
+	bool big = slab_class_of(&s->slab, reference)->big;
+	struct item *it = chunk_item(s, reference);
+	uint32_t word = item_word(it);
+
+	if (likely(!(word & WORD_REFERRING)) || !reference_is_over(s, st->now, it, big, word))
+		return otherwise;
+	return reference_is_weak(it, big, word) ? ENDED_DEAD : ENDED_INVALIDATED;
 }
 
 static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,
@@ -434,19 +487,22 @@ static enum ending eviction_ending(const struct store_thread *st, const struct s
 {
 	uint32_t expiry = slab_get_expiry(&st->store->slab, sc, reference);
 
-	return is_expired(expiry, st->now) ? ENDED_EXPIRED : ENDED_EVICTED;
+	if (is_expired(expiry, st->now))
+		return ENDED_EXPIRED;
+	if (likely(!(item_word(chunk_item(st->store, reference)) & WORD_REFERRING)))
+		return ENDED_EVICTED;
+	return dead_ending(st, reference, ENDED_EVICTED);
 }
 
-bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven)
+enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven)
 {
 	struct store *s = st->store;
 	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
+	enum removal removal = remove_hashed(st, reference, hash, ending);
 
-	if (!remove_hashed(st, reference, hash, ending))
-		return false;
-	if (ending == ENDED_EVICTED && s->policy->bury)
+	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && s->policy->bury)
 		s->policy->bury(&s->policy_shared, hash, proven);
-	return true;
+	return removal;
 }
 
 /* Has the policy name victims; fewer than it named where some are no items any more. */
@@ -466,8 +522,9 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	return n;
 }
 
-/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many. */
-static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many; *kept says how many more
+ * were named, and are held: they are back in the queue. */
+static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsigned *kept)
 {
 	struct store *s = st->store;
 	uint32_t victims[EVICT_BATCH];
@@ -494,10 +551,30 @@ static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 		hashes[i] = item_hash(s, victims[i] & ~VICTIM_PROVEN);
 		prefetch_to_write(index_bucket(&s->index, hashes[i]));
 	}
-	for (unsigned i = 0; i < n; i++)
-		removed += evict_reference(st, victims[i] & ~VICTIM_PROVEN, hashes[i],
-		                           victims[i] & VICTIM_PROVEN);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t victim = victims[i] & ~VICTIM_PROVEN;
+		enum removal removal = evict_reference(st, victim, hashes[i],
+		                                       victims[i] & VICTIM_PROVEN);
+
+		removed += removal == REMOVAL_DONE;
+		if (unlikely(removal == REMOVAL_HELD)) {
+			ring_push(st, victim);
+			++*kept;
+		}
+	}
 	return removed;
+}
+
+/* Where many are held, the policy names others after them; past some tries other classes are asked. */
+static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+{
+	for (unsigned i = 0; i < KEPT_TRIES; i++) {
+		unsigned kept = 0, removed = evict_some(st, sc, &kept);
+
+		if (likely(removed || kept == 0))
+			return removed;
+	}
+	return 0;
 }
 
 /* ---- pages ---- */
@@ -516,8 +593,29 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 	return oldest;
 }
 
-/* Idle seconds of the class's next victim and its page; false if the class has none. A class with
- * an empty page is the best donor of all. */
+/* This page of the class, or another if it holds items that must stay; PAGE_NONE if many do. */
+static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
+	REQUIRES(sc->lock)
+{
+	struct slab *sl = &s->slab;
+
+	if (likely(atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed) == 0))
+		return preferred;
+	uint32_t end = slab_page_end(sl);
+
+	for (unsigned i = 0; i < PAGE_LOOKS && i < end; i++) {
+		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
+		struct page *pg = &sl->pages[number];
+
+		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
+		    atomic_load_explicit(&pg->held_count, memory_order_relaxed) == 0)
+			return number;
+	}
+	return PAGE_NONE;
+}
+
+/* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
+ * with an empty page is the best donor of all. */
 static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
 {
 	bool found = false;
@@ -531,7 +629,7 @@ static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uin
 		found = true;
 	} else if (oldest) {
 		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
-		*page_number = slab_page_number(&s->slab, oldest);
+		*page_number = page_to_drain(s, sc, slab_page_number(&s->slab, oldest));
 		found = true;
 	}
 	lock_release(&sc->lock);
@@ -553,7 +651,8 @@ static bool find_donor(struct store *s, const struct slab_class *except, struct 
 		struct slab_class *sc = &s->slab.classes[i];
 		uint32_t age, page_number;
 
-		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number))
+		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number) ||
+		    page_number == PAGE_NONE)
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
 			*best = (struct donor){ sc, page_number, age, sc->page_count };
@@ -753,8 +852,13 @@ static bool release_empty_page(struct store_thread *st)
 static bool make_room(struct store_thread *st, struct slab_class *sc)
 {
 	struct store *s = st->store;
+	bool more;
 
 	if (sweep_flushed(st))
+		return true;
+	if (atomic_load_explicit(&s->references.weak_count, memory_order_relaxed) +
+	            atomic_load_explicit(&s->references.dependency_count, memory_order_relaxed) &&
+	    sweep_dead(st, DEAD_LOOKS, &more))
 		return true;
 	if (!s->options.evict) {
 		return_stocks(st, true);

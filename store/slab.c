@@ -314,6 +314,8 @@ static void page_close(struct slab *sl, struct slab_class *sc, uint32_t number)
 	struct page *pg = &sl->pages[number];
 
 	assert(pg->used_count == 0);
+	assert(pg->referring_count == 0);
+	assert(pg->held_count == 0);
 	if (pg->listed)
 		partial_remove(sl, sc, number);
 	if (sc->queue.ops->page_remove)

@@ -52,6 +52,9 @@ struct page {
 	uint32_t older;
 	uint32_t generation_seed;    /* of the first use of every chunk */
 	_Atomic uint32_t min_expiry; /* no chunk expires before it; 0: none does */
+	/* relaxed, written with the item's bucket locked or the block's lock held; see reference.h */
+	_Atomic uint16_t referring_count; /* items with references */
+	_Atomic uint16_t held_count;      /* chunks of items that must not be evicted */
 };
 
 struct slab_class {

@@ -144,6 +144,7 @@ void store_check(struct store *s)
 
 	drain_rings(s);
 	budget_check(&s->budget);
+	reference_check(s);
 	slab_check(&s->slab);
 	index_check(&s->index, check_entry, &walk);
 	for (unsigned i = 1; i <= s->slab.class_count; i++) {

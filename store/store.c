@@ -67,8 +67,9 @@ static inline bool is_plain(const struct slab_class *sc, uint32_t word)
 	return likely(!sc->big && !(word & WORD_FIELDS));
 }
 
-static inline void fill_view(const struct store *s, uint32_t reference, struct item *it,
-                             const struct slab_class *sc, struct item_view *view)
+/* Returns the word that it looked at. */
+static inline uint32_t fill_view(const struct store *s, uint32_t reference, struct item *it,
+                                 const struct slab_class *sc, struct item_view *view)
 {
 	uint32_t word = item_word(it), key_length = it->key_length;
 
@@ -76,6 +77,7 @@ static inline void fill_view(const struct store *s, uint32_t reference, struct i
 	view->class_index = sc->index;
 	view->item = it;
 	view->key_length = (uint8_t)key_length;
+	view->expired = view->weak = false;
 	if (is_plain(sc, word)) {
 		view->key = (const char *)it + ITEM_SMALL_HEADER;
 		view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
@@ -88,11 +90,16 @@ static inline void fill_view(const struct store *s, uint32_t reference, struct i
 			view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) -
 			                    key_length;
 		view->client_flags = item_client_flags(it, sc->big, word);
+		if (unlikely(word & WORD_REFERRING) && reference_is_weak(it, sc->big, word)) {
+			view->weak = true;
+			view->target = view->key + key_length;
+			view->target_length = (uint8_t)view->value_length;
+		}
 	}
 	view->value = view->key + key_length;
 	view->marks = word_marks(word);
 	view->expiry = slab_get_expiry(&s->slab, sc, reference);
-	view->expired = false;
+	return word;
 }
 
 void view_fill(const struct store *s, uint32_t reference, struct item_view *view)
@@ -167,6 +174,8 @@ enum status store_init(struct store **out, const struct store_options *options)
 		return STATUS_SYSTEM;
 	s->options = *options;
 	s->policy = options->policy;
+	lock_init(&s->dead_sweep.lock);
+	s->dead_sweep.events_seen = REFERENCE_EVENTS_FIRST;
 	s->thread_count = options->thread_count;
 	/* One value of the largest size always fits. */
 	s->captive_limit_bytes = MAX(options->limit_bytes / 2,
@@ -200,11 +209,16 @@ enum status store_init(struct store **out, const struct store_options *options)
 		goto fini_policy;
 	if (index_init(&s->index, &s->budget, limit_max, &callbacks) != STATUS_OK)
 		goto fini_slab;
-	if (threads_init(s) != STATUS_OK)
+	if (references_init(&s->references, &s->budget, limit_max, options->held_limit_percent) !=
+	    STATUS_OK)
 		goto fini_index;
+	if (threads_init(s) != STATUS_OK)
+		goto fini_references;
 	*out = s;
 	return STATUS_OK;
 
+fini_references:
+	references_fini(&s->references);
 fini_index:
 	index_fini(&s->index);
 fini_slab:
@@ -219,6 +233,7 @@ unmap_store:
 void store_fini(struct store *s)
 {
 	region_release(&s->thread_region);
+	references_fini(&s->references);
 	index_fini(&s->index);
 	slab_fini(&s->slab);
 	policy_shared_fini(&s->policy_shared);
@@ -330,11 +345,15 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 		return NULL;
 	const struct slab_class *sc = slab_class_of(&s->slab, reference);
 
-	fill_view(s, reference, chunk_item(s, reference), sc, view);
+	uint32_t word = fill_view(s, reference, chunk_item(s, reference), sc, view);
+
 	if (unlikely(is_expired(view->expiry, st->now))) {
 		view->expired = true;
 		return NULL;
 	}
+	if (unlikely(word & WORD_REFERRING) &&
+	    reference_is_over(st->store, st->now, view->item, sc->big, word))
+		return NULL;
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
 	view->state = atomic_load_explicit(state, memory_order_relaxed);
@@ -350,25 +369,72 @@ bool store_peek(struct store_thread *st, const char *key, size_t key_length, uin
 }
 
 /* A hit writes only what it changes: at most once a second per item the age, and the state until its
- * count of reads is full. */
-bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
-               struct item_view *view)
+ * count of reads is full. `state` and the age beside it were `before` and `age`. */
+static inline void note_hit(struct store_thread *st, uint32_t reference, _Atomic uint8_t *state,
+                            uint8_t before, uint8_t age)
 {
-	_Atomic uint8_t *state = look_up(st, key, key_length, hash, view);
-
-	if (!state)
-		return false;
-	uint8_t before = view->state, after = state_after_read(before);
+	uint8_t after = state_after_read(before);
 
 	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
 	if (after != before)
 		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,
 		                                        memory_order_relaxed);
-	if (view->age)
+	if (age)
 		atomic_store_explicit(state + 1, 0, memory_order_relaxed);
-	COUNT(st, view->class_index, get_hits, 1);
 	if (st->store->policy->hit)
-		ring_push(st, view->reference | RING_HIT);
+		ring_push(st, reference | RING_HIT);
+}
+
+static inline bool get_entry(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                             struct item_view *view)
+{
+	_Atomic uint8_t *state = look_up(st, key, key_length, hash, view);
+
+	if (!state)
+		return false;
+	COUNT(st, view->class_index, get_hits, 1);
+	note_hit(st, view->reference, state, view->state, view->age);
+	return true;
+}
+
+bool store_get_entry(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                     struct item_view *view)
+{
+	return get_entry(st, key, key_length, hash, view);
+}
+
+bool store_get(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+               struct item_view *view)
+{
+	return get_entry(st, key, key_length, hash, view) &&
+	       (likely(!view->weak) || store_follow(st, view, true));
+}
+
+bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
+{
+	const struct store *s = st->store;
+	uint32_t target = reference_target(s, view->reference);
+	struct item_view own = *view;
+
+	if (!target)
+		return false;
+	const struct slab_class *sc = slab_class_of(&s->slab, target);
+	_Atomic uint8_t *state = slab_state(sc, target);
+
+	fill_view(s, target, chunk_item(s, target), sc, view);
+	view->key = own.key;
+	view->key_length = own.key_length;
+	view->expiry = own.expiry;
+	view->age = own.age;
+	view->fetched = own.fetched;
+	view->state = own.state;
+	view->marks = (view->marks & ~ITEM_KEY_BINARY) | own.marks;
+	view->weak = true;
+	view->target = own.target;
+	view->target_length = own.target_length;
+	if (counts)
+		note_hit(st, target, state, atomic_load_explicit(state, memory_order_relaxed),
+		         atomic_load_explicit(state + 1, memory_order_relaxed));
 	return true;
 }
 
@@ -512,8 +578,8 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		if (page_class_index(pg) != sc->index)
 			return true;
 		view_fill(s, reference, &view);
-		if (page_class_index(pg) != sc->index || is_expired(view.expiry, st->now) ||
-		    was_flushed(s, &view))
+		if (page_class_index(pg) != sc->index || was_flushed(s, &view) ||
+		    entry_is_over(s, reference, st->now))
 			continue;
 		view.age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
 		view.fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &

@@ -38,6 +38,7 @@ struct store_options {
 	double growth_factor;          /* -f: between size classes above the 8-byte steps */
 	unsigned thread_count;         /* handles that store_thread_get may return */
 	bool evict;                    /* false: -M, refuse instead */
+	uint32_t held_limit_percent;   /* of the limit, that held entries may take */
 	const struct policy_ops *policy;
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
 };
@@ -59,6 +60,9 @@ struct item_view {
 	bool fetched;          /* was hit before this look-up */
 	uint8_t state;         /* the whole state byte then (policy.h); of store_peek and store_get */
 	bool expired;          /* of a look-up that missed: the key was there, but past its time */
+	bool weak;             /* a weak reference; the rest is of no meaning if it is not */
+	uint8_t target_length;
+	const char *target;    /* its target's key */
 };
 
 /* Marks that the meta protocol keeps with an item. */
@@ -131,6 +135,8 @@ enum store_result {
 	STORE_TOO_LARGE,
 	STORE_NO_MEMORY,
 	STORE_NON_NUMERIC,
+	STORE_HELD_LIMIT,          /* more bytes would be held than may be */
+	STORE_TOO_MANY_REFERENCES, /* append or prepend: more than REFERENCES_MAX in all */
 };
 
 /* How a commit meets what is there. */
@@ -141,6 +147,9 @@ struct commit_args {
 	bool stale_on_older;       /* meta I: a compare_cas older than the item's stores as stale */
 	bool vivify;               /* append or prepend of an absent key stores it (ms with N) */
 	uint32_t vivify_expiry;
+	/* What it shall refer to, NULL for nothing: as many as the spec made room for. With append and
+	 * prepend, in addition to what the old item refers to. */
+	const struct reference_list *references;
 	/* out: */
 	uint64_t cas;              /* of what was stored */
 };
@@ -201,8 +210,25 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
                struct item_view *view);
 bool store_peek(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
                 struct item_view *view);
+/* store_get goes on from a weak reference to its target (a miss if there is none); then value, client
+ * flags, CAS unique and marks are the target's, the rest is the reference's own. The others show the
+ * reference itself: store_get_entry counts like store_get, and store_follow goes on from either. With
+ * `counts` that is an access of the target. */
+bool store_get_entry(struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
+                     struct item_view *view);
+bool store_follow(struct store_thread *st, struct item_view *view, bool counts);
 
 uint64_t store_view_cas(const struct store_thread *st, const struct item_view *view);
+/* store_view_references: of an entry itself (see store_follow). False: it neither refers to others nor
+ * do others to it. */
+struct reference_info {
+	bool weak;
+	uint8_t dependencies;
+	uint8_t holds;
+	uint32_t held_by;
+};
+bool store_view_references(const struct store_thread *st, const struct item_view *view,
+                           struct reference_info *info);
 /* Header, key and value: what the item counts for in the bytes statistic. */
 uint32_t store_view_bytes(const struct item_view *view);
 /* Seconds since the last access before this one; exact below a minute, then in growing steps. */
@@ -300,6 +326,17 @@ struct store_counters {
 	uint64_t pinned_bytes;
 };
 void store_counters_sum(const struct store *s, struct store_counters *sum);
+
+struct reference_counters {
+	uint64_t weak_references;
+	uint64_t dependencies;
+	uint64_t holds;
+	uint64_t control_blocks;
+	uint64_t held_bytes;
+	uint64_t held_limit_bytes;
+	uint64_t dead_reclaimed;
+};
+void store_reference_counters(const struct store *s, struct reference_counters *n);
 
 struct store_class_info {
 	uint32_t chunk_size;

@@ -333,20 +333,39 @@ static void count_stored(struct store_thread *st, uint32_t reference)
 	                      memory_order_relaxed);
 }
 
+/* Where an item is published, and over what. */
+struct place {
+	struct index_slot at;
+	uint32_t old;  /* 0: the key is absent */
+	bool alive;    /* old is not over */
+	bool changes;  /* the new value is another */
+};
+
+/* Held by others: of any entry but one whose bucket is not locked. */
+static bool must_stay(struct store *s, uint32_t reference)
+{
+	return (item_word(chunk_item(s, reference)) & WORD_REFERRED) &&
+	       reference_is_held(s, item_hash(s, reference), reference);
+}
+
 /* Enters a new key into its locked bucket. When the index has no memory left, another entry of the
  * bucket makes room. */
 static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
                       int32_t *delta)
 {
 	struct index *ix = &st->store->index;
-	struct index_slot at;
+	struct index_slot at = { 0 };
 	uint32_t sacrificed;
 
 	*delta = 1;
 	if (likely(index_insert(ix, b, hash, reference)))
 		return true;
-	if (!st->store->options.evict || !index_any(ix, b, &at, &sacrificed))
+	if (!st->store->options.evict)
 		return false;
+	do {
+		if (!index_any(ix, b, &at, &sacrificed))
+			return false;
+	} while (must_stay(st->store, sacrificed));
 	index_remove(ix, b, &at);
 	retire(st, sacrificed, ENDED_EVICTED);
 	*delta = 0;
@@ -374,24 +393,46 @@ static void write_state(struct store_thread *st, uint64_t hash, uint32_t referen
 		state_change(&sc->space, reference, 0, state | (proven ? STATE_PROVEN : 0));
 }
 
-/* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. */
-static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
-                    const struct index_slot *at, uint32_t old, int32_t *delta)
+/* What others know of the key's life goes on with another item, or ends if that was over. */
+static enum store_result hand_over(struct store *s, uint64_t hash, uint32_t reference,
+                                   const struct place *place)
 {
-	struct item *it = chunk_item(st->store, reference);
+	if (!place->alive)
+		reference_end(s, hash, place->old);
+	else if (!reference_replace(s, hash, place->old, reference, place->changes))
+		return STORE_HELD_LIMIT;
+	return STORE_OK;
+}
+
+/* Publishes under the bucket's lock, replacing what is there if place->old is not 0.
+ * Errors: STORE_NO_MEMORY, STORE_HELD_LIMIT. */
+static enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash,
+                                 uint32_t reference, const struct place *place, int32_t *delta)
+{
+	struct store *s = st->store;
+	struct item *it = chunk_item(s, reference);
+	uint32_t old = place->old;
+	bool referred = old && unlikely(item_word(chunk_item(s, old)) & WORD_REFERRED);
 
 	*delta = 0;
+	if (unlikely(referred) && hand_over(s, hash, reference, place) != STORE_OK)
+		return STORE_HELD_LIMIT;
 	write_state(st, hash, reference, old);
 	item_set_kind_owned(it, CHUNK_ITEM);
 	if (old) {
-		index_replace(at, reference);
+		index_replace(&place->at, reference);
+		/* After the value can be read: who makes something of it anew makes it of this one. */
+		if (unlikely(referred) && place->changes)
+			reference_changed(s, hash, reference);
 		retire(st, old, ENDED_REPLACED);
 	} else if (unlikely(!enter_key(st, b, hash, reference, delta))) {
 		item_set_kind(it, CHUNK_DETACHED);
-		return false;
+		return STORE_NO_MEMORY;
 	}
+	if (unlikely(item_word(it) & WORD_REFERRING))
+		reference_published(s, reference);
 	count_stored(st, reference);
-	return true;
+	return STORE_OK;
 }
 
 /* After the bucket is unlocked: tell the policy and the index's size. */
@@ -456,27 +497,40 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	struct store *s = st->store;
 	struct item *it = chunk_item(s, reference);
 	struct bucket *b = index_lock(&s->index, hash, st);
-	struct index_slot at;
-	uint32_t old = 0;
+	struct place place = { .changes = true };
 	int32_t delta = 0;
-	bool found = find_locked(s, b, hash, key, it->key_length, &at, &old);
-	bool alive = found && !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, old), old),
-	                                  st->now);
 	enum store_result result = STORE_OK;
 
+	if (find_locked(s, b, hash, key, it->key_length, &place.at, &place.old))
+		place.alive = !entry_is_over(s, place.old, st->now);
+	else
+		place.old = 0;
 	if (unlikely(args->mode != STORE_SET || args->has_compare))
-		result = judge(st, args, old, alive, it);
+		result = judge(st, args, place.old, place.alive, it);
+	if (unlikely(item_word(it) & WORD_REFERRING) && result == STORE_OK &&
+	    !reference_confirm(s, st->now, reference))
+		result = STORE_NOT_FOUND;
 	if (likely(result == STORE_OK)) {
-		if (publish(st, b, hash, reference, &at, found ? old : 0, &delta))
+		result = publish(st, b, hash, reference, &place, &delta);
+		if (likely(result == STORE_OK))
 			args->cas = item_cas(s, sc, reference, it);
-		else
-			result = STORE_NO_MEMORY;
 	}
 	index_unlock(b);
 	if (likely(result == STORE_OK))
 		published(st, reference, delta);
 	else
 		discard(st, reference);
+	return result;
+}
+
+/* Finds what the complete, unpublished item shall refer to; a safe point. */
+static enum store_result refer(struct store_thread *st, uint32_t reference,
+                               const struct reference_list *list)
+{
+	assert(shape_count(reference_list_shape(list)) > 0);
+	enum store_result result = reference_acquire(st, reference, list);
+
+	reclaim_room(st);
 	return result;
 }
 
@@ -493,27 +547,52 @@ static enum store_result commit_plain(struct store_thread *st, struct reservatio
 
 /* ---- building on the old value ---- */
 
-/* Publishes `rv` only if `expected` is still the key's item, unchanged. */
+/* What a new item is published over, if it is still there as it was. */
+struct predecessor {
+	uint32_t reference;
+	uint32_t generation;
+	uint32_t added;   /* an unpublished item whose references the new one gets as well, 0: none */
+	bool same_value;  /* ... has the new item */
+};
+
+/* The new item gets the references of those that it was made of. */
+static enum store_result inherit(struct store_thread *st, uint32_t reference,
+                                 const struct predecessor *pr)
+{
+	struct store *s = st->store;
+
+	if (likely(!(item_word(chunk_item(s, reference)) & WORD_REFERRING)))
+		return STORE_OK;
+	if (pr->added && (item_word(chunk_item(s, pr->added)) & WORD_REFERRING) &&
+	    !reference_confirm(s, st->now, pr->added))
+		return STORE_NOT_FOUND;
+	/* Over since it was looked at: then the caller's next look finds nothing. */
+	if (entry_is_over(s, pr->reference, st->now))
+		return STORE_EXISTS;
+	return reference_inherit(s, reference, pr->reference, pr->added) ? STORE_OK : STORE_NO_MEMORY;
+}
+
+/* Publishes `rv` only if its predecessor is still the key's item, unchanged. */
 static enum store_result publish_over(struct store_thread *st, struct reservation *rv,
-                                      uint32_t expected, uint32_t expected_generation, uint64_t *cas)
+                                      const struct predecessor *pr, uint64_t *cas)
 {
 	struct store *s = st->store;
 	struct bucket *b = index_lock(&s->index, rv->hash, st);
-	struct index_slot at = { 0 };
-	uint32_t found;
+	struct place place = { .alive = true, .changes = !pr->same_value };
 	int32_t delta;
 	enum store_result result = STORE_EXISTS;
 
 	settle_pending(st, rv);
 
-	while (index_scan(&s->index, b, rv->hash, &at, &found)) {
-		if (found != expected ||
-		    word_generation(item_word(chunk_item(s, found))) != expected_generation)
+	while (index_scan(&s->index, b, rv->hash, &place.at, &place.old)) {
+		if (place.old != pr->reference ||
+		    word_generation(item_word(chunk_item(s, place.old))) != pr->generation)
 			continue;
-		publish(st, b, rv->hash, rv->head, &at, expected, &delta);
+		result = inherit(st, rv->head, pr);
+		if (likely(result == STORE_OK))
+			result = publish(st, b, rv->hash, rv->head, &place, &delta);
 		*cas = item_cas(s, slab_class_of(&s->slab, rv->head), rv->head,
 		                chunk_item(s, rv->head));
-		result = STORE_OK;
 		break;
 	}
 	index_unlock(b);
@@ -530,8 +609,7 @@ struct basis {
 	char key[256];
 	struct item_view view;
 	struct item_spec spec;
-	uint32_t generation;
-	uint32_t reference;
+	struct predecessor pr;
 };
 
 static void basis_init(struct basis *bs, const char *key, size_t key_length, uint64_t hash)
@@ -549,8 +627,14 @@ static bool basis_find(struct store_thread *st, struct basis *bs)
 {
 	if (!store_peek(st, bs->spec.key, bs->spec.key_length, bs->spec.hash, &bs->view))
 		return false;
-	bs->reference = bs->view.reference;
-	bs->generation = word_generation(item_word(bs->view.item));
+	const struct slab_class *sc = &st->store->slab.classes[bs->view.class_index];
+	uint32_t word = item_word(bs->view.item);
+
+	bs->pr = (struct predecessor){
+		.reference = bs->view.reference,
+		.generation = word_generation(word),
+	};
+	bs->spec.references = item_shape(bs->view.item, sc->big, word);
 	bs->spec.client_flags = bs->view.client_flags;
 	bs->spec.expiry = bs->view.expiry;
 	bs->spec.marks = bs->view.marks & ITEM_KEY_BINARY;
@@ -561,8 +645,8 @@ static bool basis_find(struct store_thread *st, struct basis *bs)
 static bool basis_again(struct store_thread *st, struct basis *bs)
 {
 	return store_peek(st, bs->spec.key, bs->spec.key_length, bs->spec.hash, &bs->view) &&
-	       bs->view.reference == bs->reference &&
-	       word_generation(item_word(bs->view.item)) == bs->generation;
+	       bs->view.reference == bs->pr.reference &&
+	       word_generation(item_word(bs->view.item)) == bs->pr.generation;
 }
 
 /* Copies a whole value. Taking rv's further chunks are safe points, so a source that may need them
@@ -614,6 +698,23 @@ static bool join(struct store_thread *st, struct reservation *rv, const struct i
 	return joined;
 }
 
+/* The successor has the references of both. False: they are too many. */
+static bool join_shapes(struct store_thread *st, struct basis *bs, uint32_t added)
+{
+	struct item *it = chunk_item(st->store, added);
+	struct reference_shape more = item_shape(it, slab_class_of(&st->store->slab, added)->big,
+	                                         item_word(it));
+	struct reference_shape *all = &bs->spec.references;
+
+	bs->pr.added = added;
+	if (shape_count(*all) + shape_count(more) > REFERENCES_MAX)
+		return false;
+	all->followed += more.followed;
+	all->versions += more.versions;
+	all->holds += more.holds;
+	return true;
+}
+
 static enum store_result join_once(struct store_thread *st, struct basis *bs, uint32_t added,
                                    uint32_t added_length, struct commit_args *args)
 {
@@ -621,8 +722,13 @@ static enum store_result join_once(struct store_thread *st, struct basis *bs, ui
 
 	if (!basis_find(st, bs))
 		return STORE_NOT_STORED;
+	/* Its value is another key, which nothing is to be added to. */
+	if (bs->view.weak)
+		return STORE_NOT_STORED;
 	if (args->has_compare && store_view_cas(st, &bs->view) != args->compare_cas)
 		return STORE_EXISTS;
+	if (!join_shapes(st, bs, added))
+		return STORE_TOO_MANY_REFERENCES;
 	uint64_t length = (uint64_t)bs->view.value_length + added_length;
 
 	if (length > UINT32_MAX)
@@ -640,7 +746,7 @@ static enum store_result join_once(struct store_thread *st, struct basis *bs, ui
 	}
 	if (!join(st, &rv, &bs->view, added, args->mode == STORE_PREPEND))
 		goto no_memory;
-	return publish_over(st, &rv, bs->reference, bs->generation, &args->cas);
+	return publish_over(st, &rv, &bs->pr, &args->cas);
 
 no_memory:
 	store_abort(st, &rv);
@@ -656,6 +762,14 @@ static enum store_result commit_joined(struct store_thread *st, struct reservati
 	enum store_result result = STORE_EXISTS;
 	struct basis bs;
 
+	if (unlikely(args->references)) {
+		result = refer(st, rv->head, args->references);
+		if (result != STORE_OK) {
+			store_abort(st, rv);
+			return result;
+		}
+		result = STORE_EXISTS;
+	}
 	basis_init(&bs, item_key(it, sc->big, item_word(it)), it->key_length, rv->hash);
 	bs.spec.explicit_cas = (item_word(it) & WORD_CAS_GIVEN)
 	                               ? item_explicit_cas(it, sc->big, item_word(it))
@@ -696,6 +810,14 @@ enum store_result store_commit(struct store_thread *st, struct reservation *rv,
 		store_abort(st, rv);
 		return STORE_NO_MEMORY;
 	}
+	if (unlikely(args->references)) {
+		enum store_result result = refer(st, rv->head, args->references);
+
+		if (result != STORE_OK) {
+			store_abort(st, rv);
+			return result;
+		}
+	}
 	return commit_plain(st, rv, args);
 }
 
@@ -710,6 +832,14 @@ static enum store_result set_draft(struct store_thread *st, const struct item_sp
 	if (unlikely(!prepare_expiry(st, d->reference, spec->expiry))) {
 		discard(st, d->reference);
 		return STORE_NO_MEMORY;
+	}
+	if (unlikely(args->references)) {
+		enum store_result result = refer(st, d->reference, args->references);
+
+		if (result != STORE_OK) {
+			discard(st, d->reference);
+			return result;
+		}
 	}
 	return commit_item(st, d->sc, d->reference, spec->key, spec->hash, args);
 }
@@ -761,6 +891,16 @@ static void invalidate(struct item *it, uint8_t set_marks, uint8_t clear_marks)
 	                                                memory_order_relaxed));
 }
 
+/* Of an item that is published; its bucket is locked. */
+static bool set_expiry(struct store *s, uint64_t hash, uint32_t reference, uint32_t expiry)
+{
+	if (!slab_set_expiry(&s->slab, slab_class_of(&s->slab, reference), reference, expiry))
+		return false;
+	if (unlikely(item_word(chunk_item(s, reference)) & WORD_REFERRED))
+		reference_touched(s, hash, reference, expiry);
+	return true;
+}
+
 /* A small value fits its successor's one chunk, so that no safe point comes between. */
 static bool copy_whole(struct store_thread *st, struct reservation *rv, const struct item_view *from)
 {
@@ -789,6 +929,10 @@ static enum store_result rebuild(struct store_thread *st, const char *key, size_
 		bs.spec.marks = bs.view.marks & (args->invalidate ? ITEM_KEY_BINARY : 0xff);
 		bs.spec.marks |= args->invalidate ? ITEM_STALE : 0;
 		bs.spec.expiry = args->set_expiry ? args->expiry : bs.view.expiry;
+		bs.pr.same_value = !args->clear_value;
+		/* An empty value names no target. */
+		if (args->clear_value && bs.view.weak)
+			bs.spec.references = (struct reference_shape){ 0 };
 		if (store_reserve(st, &bs.spec, &rv) != STATUS_OK)
 			return STORE_NO_MEMORY;
 		if (!prepare_expiry(st, rv.head, bs.spec.expiry)) {
@@ -803,7 +947,7 @@ static enum store_result rebuild(struct store_thread *st, const char *key, size_
 			store_abort(st, &rv);
 			return STORE_NO_MEMORY;
 		}
-		result = publish_over(st, &rv, bs.reference, bs.generation, &cas);
+		result = publish_over(st, &rv, &bs.pr, &cas);
 	}
 	return result;
 }
@@ -827,17 +971,16 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 	}
 	struct slab_class *sc = slab_class_of(&s->slab, found);
 	struct item *it = chunk_item(s, found);
-	bool expired = is_expired(slab_get_expiry(&s->slab, sc, found), st->now);
 	bool removed = false;
 
-	if (expired) {
+	if (entry_is_over(s, found, st->now)) {
 		result = STORE_NOT_FOUND;
 	} else if (args->has_compare && item_cas(s, sc, found, it) != args->compare_cas) {
 		result = STORE_EXISTS;
 	} else if (args->invalidate && !(item_word(it) & WORD_CAS_GIVEN)) {
 		invalidate(it, ITEM_STALE, ITEM_WON);
 		/* No memory for a page's first expiry is no reason to keep the item valid. */
-		if (args->set_expiry && !slab_set_expiry(&s->slab, sc, found, args->expiry))
+		if (args->set_expiry && !set_expiry(s, hash, found, args->expiry))
 			result = STORE_NO_MEMORY;
 	} else if (args->invalidate) {
 		index_unlock(b);
@@ -892,11 +1035,8 @@ enum store_result store_touch(struct store_thread *st, const char *key, size_t k
 		struct index_slot at;
 		uint32_t found;
 		bool present = find_locked(s, b, hash, key, key_length, &at, &found) &&
-		               !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, found),
-		                                           found),
-		                           st->now);
-		bool done = present && slab_set_expiry(&s->slab, slab_class_of(&s->slab, found), found,
-		                                       expiry);
+		               !entry_is_over(s, found, st->now);
+		bool done = present && set_expiry(s, hash, found, expiry);
 
 		index_unlock(b);
 		if (!present)
@@ -960,7 +1100,7 @@ static enum store_result arithmetic_once(struct store_thread *st, struct basis *
 		return STORE_NOT_FOUND;
 	if (args->has_compare && store_view_cas(st, &bs->view) != args->compare_cas)
 		return STORE_EXISTS;
-	if (bs->view.part_length != bs->view.value_length ||
+	if (bs->view.weak || bs->view.part_length != bs->view.value_length ||
 	    !parse_number(bs->view.value, bs->view.value_length, &old))
 		return STORE_NON_NUMERIC;
 	write_number(args, old, bs->view.value_length);
@@ -978,7 +1118,7 @@ static enum store_result arithmetic_once(struct store_thread *st, struct basis *
 		store_abort(st, &rv);
 		return STORE_NO_MEMORY;
 	}
-	enum store_result result = publish_over(st, &rv, bs->reference, bs->generation, &args->cas);
+	enum store_result result = publish_over(st, &rv, &bs->pr, &args->cas);
 
 	if (result == STORE_OK) {
 		if (args->decrement)
@@ -1016,4 +1156,5 @@ void store_flush(struct store_thread *st)
 		/* Whoever resizes may be waiting for nothing but this turn's end. */
 		quiesce(st);
 	}
+	reference_flushed(st->store);
 }

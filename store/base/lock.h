@@ -28,8 +28,8 @@
 
 /*
  * Order of acquisition; a lock may be taken only while locks of lower rank are held:
- *   1 resize (index)   2 bucket (index)   3 ring (what happened)   4 class (slab)
- *   5 arena (slab), and the memory of policies: fifo pool, ghosts   6 overflow (index)
+ *   1 resize (index)   2 bucket (index)   3 blocks (references)   4 ring (what happened)
+ *   5 class (slab)   6 arena (slab), and the memory of policies: fifo pool, ghosts   7 overflow (index)
  * Two bucket locks are taken in the order of their addresses.
  */
 

@@ -1,0 +1,105 @@
+/*
+ * dead.c: gives back the memory of entries that are over by what they refer to, in bounded slices: a
+ * tag's end took no time whatever depended on it, so somebody must look for those afterwards.
+ *
+ * A pass goes over the pages that have referring items (a count a page) and removes what is over. One
+ * begins when something ended that others lived by, and at most once a second; what was over but not
+ * yet removed made nothing readable meanwhile. Whoever maintains does it, and who needs memory goes on with
+ * it before living items are evicted.
+ */
+#include "store/internal.h"
+
+#define LOOK_BATCH 32u /* references looked at between two safe points */
+
+static struct dead_sweep *sweep_of(struct store_thread *st)
+{
+	return &st->store->dead_sweep;
+}
+
+/* Under sw->lock. False: there is nothing to look for, or it is too soon. */
+static bool begin_pass(struct store_thread *st, struct dead_sweep *sw)
+{
+	/* acquire: pairs with the release in note_event; what ended before it is seen as ended */
+	uint64_t events = atomic_load_explicit(&st->store->references.events, memory_order_acquire);
+
+	if (events == sw->events_seen || st->now == sw->begun_second)
+		return false;
+	sw->events_seen = events;
+	sw->begun_second = st->now;
+	sw->page = 1;
+	sw->chunk = 0;
+	return true;
+}
+
+/* Referring items of the page from sw->chunk on. Under the class's lock the page keeps its layout. */
+static unsigned collect(struct store_thread *st, struct dead_sweep *sw, uint32_t *references)
+{
+	struct slab *sl = &st->store->slab;
+	struct page *pg = &sl->pages[sw->page];
+	struct slab_class *sc = &sl->classes[page_class_index(pg)];
+	unsigned n = 0;
+
+	lock_acquire(&sc->lock);
+	if (pg->state != PAGE_FREE && page_class_index(pg) == sc->index)
+		for (; sw->chunk < pg->fresh_index && n < LOOK_BATCH; sw->chunk++) {
+			uint32_t reference = slab_reference(sc, sw->page, sw->chunk);
+			uint32_t word = item_word(slab_chunk(sl, reference));
+
+			if (word_kind(word) == CHUNK_ITEM && (word & WORD_REFERRING))
+				references[n++] = reference;
+		}
+	lock_release(&sc->lock);
+	return n;
+}
+
+static unsigned remove_dead(struct store_thread *st, const uint32_t *references, unsigned n)
+{
+	unsigned removed = 0;
+
+	/* No safe point since: what was an item then is readable now. */
+	for (unsigned i = 0; i < n; i++) {
+		enum ending ending = dead_ending(st, references[i], ENDED_REPLACED);
+
+		if (ending != ENDED_REPLACED)
+			removed += remove_reference(st, references[i], ending);
+	}
+	return removed;
+}
+
+unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more)
+{
+	struct dead_sweep *sw = sweep_of(st);
+	uint32_t references[LOOK_BATCH];
+	unsigned removed = 0, looks = 0;
+
+	*more = false;
+	/* A safe point comes with this lock held: nobody ever waits for it. */
+	if (!lock_try(&sw->lock))
+		return 0;
+	if (sw->page == 0 && !begin_pass(st, sw)) {
+		lock_release(&sw->lock);
+		return 0;
+	}
+	for (; looks < max_looks && removed < LIMBO_MARGIN / 2; looks++) {
+		if (sw->page >= slab_page_end(&st->store->slab)) {
+			sw->page = 0;
+			break;
+		}
+		unsigned n = 0;
+
+		if (atomic_load_explicit(&st->store->slab.pages[sw->page].referring_count,
+		                         memory_order_relaxed)) {
+			reclaim_room(st);
+			n = collect(st, sw, references);
+			removed += remove_dead(st, references, n);
+			looks += n;
+		}
+		if (n < LOOK_BATCH) {
+			sw->page++;
+			sw->chunk = 0;
+		}
+	}
+	*more = sw->page != 0;
+	lock_release(&sw->lock);
+	return removed;
+}

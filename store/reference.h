@@ -1,0 +1,93 @@
+/*
+ * reference.h: references between entries (references.md): what an item says of others, and what
+ * becomes of it when they end.
+ *
+ * An item names control blocks (block.h), one for each reference. It is over when one of those that it
+ * lives by is; what it holds is not evicted. Everything here but the reading is rare, and under one
+ * lock, that of the blocks: entries without references never come here.
+ *
+ *     store: reference_acquire (any bucket but its own, one at a time) .. reference_confirm (own bucket
+ *            locked) .. published
+ *     end:   retired (bucket locked): the block is marked, holds fall .. released (grace period over)
+ */
+#ifndef LARDER_REFERENCE_H
+#define LARDER_REFERENCE_H
+
+#include "store/block.h"
+#include "store/item.h"
+#include "store/store.h"
+
+/* A weak reference that leads to one that leads to one ... so many times at most. */
+#define WEAK_STEPS_MAX 8u
+#define REFERENCE_EVENTS_FIRST 1u
+
+struct index_slot;
+
+struct references {
+	/* const after init */
+	uint32_t held_limit_percent;
+	/* under its own lock, or as it says */
+	struct block_table blocks;
+	/* atomic */
+	_Atomic uint64_t events; /* ends and changes by which something else ended */
+	_Atomic uint64_t held_bytes; /* written under the lock */
+	_Atomic uint64_t weak_count;
+	_Atomic uint64_t dependency_count;
+	_Atomic uint64_t hold_count;
+	_Atomic uint64_t dead_reclaimed;
+};
+
+enum status references_init(struct references *rf, struct budget *budget, uint64_t limit_max_bytes,
+                            uint32_t held_limit_percent);
+void references_fini(struct references *rf);
+
+/* ---- reading: any thread in a turn, no lock needed, a bucket's lock allowed ---- */
+
+/* reference_is_over: one of those that this item lives by is over. The item is a referring one. */
+bool reference_is_over(struct store *s, uint32_t now, struct item *it, bool big, uint32_t word);
+/* reference_is_weak: of a referring item. */
+bool reference_is_weak(struct item *it, bool big, uint32_t word);
+/* reference_target: the item that a weak reference leads to, 0 past WEAK_STEPS_MAX. It is not over if
+ * the reference is not. */
+uint32_t reference_target(const struct store *s, uint32_t reference);
+
+/* ---- storing ---- */
+
+/* reference_acquire: finds the targets and notes them in the item, which is complete and unpublished;
+ * no bucket is locked; an allocating call. What was acquired when it fails goes when the item is discarded.
+ * Errors: STORE_NOT_FOUND, STORE_HELD_LIMIT, STORE_NO_MEMORY. */
+enum store_result reference_acquire(struct store_thread *st, uint32_t reference,
+                                    const struct reference_list *list);
+/* reference_confirm: with the item's own bucket locked, just before it is published: all that it lives
+ * by is there still, and is noted as it is now. */
+bool reference_confirm(struct store *s, uint32_t now, uint32_t reference);
+/* reference_inherit: the unpublished item gets the references of these two as well (0: none), as far
+ * as it has room; old's bucket is locked. False: a count is at its end. */
+bool reference_inherit(struct store *s, uint32_t reference, uint32_t old, uint32_t added);
+/* reference_replace: the life goes on with another item; bucket locked, before the index says so. False
+ * if it is held and would take more than may be held. reference_changed: after it, if that changes the
+ * value. */
+bool reference_replace(struct store *s, uint64_t hash, uint32_t old, uint32_t reference, bool changes);
+void reference_changed(struct store *s, uint64_t hash, uint32_t reference);
+/* reference_touched: the expiry of a referred item is another; bucket locked. */
+void reference_touched(struct store *s, uint64_t hash, uint32_t reference, uint32_t expiry);
+
+/* ---- beginning and end of items; bucket locked ---- */
+
+void reference_published(struct store *s, uint32_t reference);
+/* reference_flushed: everything ended at once, of whatever bucket. */
+void reference_flushed(struct store *s);
+/* reference_end: the life of this referred item is over. */
+void reference_end(struct store *s, uint64_t hash, uint32_t reference);
+/* reference_retired: a referring item is out of the index. */
+void reference_retired(struct store *s, uint32_t reference);
+/* reference_release: nobody reads this referring item any more; no lock but a bucket's is held. */
+void reference_release(struct store *s, uint32_t reference);
+/* reference_is_held: this referred item must not be evicted. */
+bool reference_is_held(struct store *s, uint64_t hash, uint32_t reference);
+
+uint64_t reference_held_limit(const struct store *s);
+/* reference_check: asserts the invariants; no other thread active. */
+void reference_check(struct store *s);
+
+#endif
