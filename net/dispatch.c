@@ -106,15 +106,23 @@ static void dispatch_gets(struct conn *c, const struct request *rq)
 	end_keys(c, rq);
 }
 
+/* A weak reference is touched itself, and what it leads to is read. */
+static bool touch_and_follow(struct conn *c, const struct request *rq, struct item_view *view)
+{
+	struct store_thread *st = c->worker->store;
+
+	return store_touch(st, rq->key, rq->key_length, rq->hash, dispatch_expiry(c, rq->exptime), view) ==
+		       STORE_OK &&
+	       (likely(!view->weak) || store_follow(st, view, true));
+}
+
 /* gat and gats. Counted as memcached counts: a touch, and no get. */
 static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 {
 	struct worker *w = c->worker;
 	struct output *out = conn_room(c, OUTBOX_REPLY_MAX_BYTES);
 	struct item_view view;
-	bool found = store_touch(w->store, rq->key, rq->key_length, rq->hash,
-				 dispatch_expiry(c, rq->exptime), &view) == STORE_OK &&
-		     conn_hold_value(c, &view);
+	bool found = touch_and_follow(c, rq, &view) && conn_hold_value(c, &view);
 
 	COUNT(c, touch_commands);
 	if (unlikely(w->observing != 0))
@@ -136,9 +144,38 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 
 /* --- storage ---------------------------------------------------------------------------------- */
 
-static void storage_prepare_meta(struct conn *c, const struct request *rq, struct item_spec *spec,
-				 struct commit_args *args)
+/* What a storage command asks of the store; the list is only filled in where there is one. */
+struct storage_args {
+	struct commit_args commit;
+	struct reference_list references;
+};
+
+static void storage_prepare_references(const struct meta_args *meta, struct item_spec *spec,
+				       struct storage_args *args)
 {
+	struct reference_list *list = &args->references;
+
+	list->count = 0;
+	if (META_HAS(meta, 'W'))
+		list->targets[list->count++].kind = REFERENCE_WEAK;
+	for (unsigned i = 0; i < meta->reference_count; i++) {
+		const struct meta_reference *r = &meta->references[i];
+
+		list->targets[list->count].key = meta->reference_keys + r->offset;
+		list->targets[list->count].key_length = r->length;
+		list->targets[list->count].kind = r->letter == 'D'   ? REFERENCE_LIFE
+						  : r->letter == 'V' ? REFERENCE_VERSION
+								     : REFERENCE_HOLD;
+		list->count++;
+	}
+	spec->references = reference_list_shape(list);
+	args->commit.references = list;
+}
+
+static void storage_prepare_meta(struct conn *c, const struct request *rq, struct item_spec *spec,
+				 struct storage_args *storage)
+{
+	struct commit_args *args = &storage->commit;
 	const struct meta_args *meta = rq->meta;
 
 	spec->client_flags = META_HAS(meta, 'F') ? meta->client_flags : 0;
@@ -169,11 +206,15 @@ static void storage_prepare_meta(struct conn *c, const struct request *rq, struc
 		args->vivify = true;
 		args->vivify_expiry = dispatch_expiry(c, meta->autoviv_ttl);
 	}
+	if (unlikely(meta->reference_count || META_HAS(meta, 'W')))
+		storage_prepare_references(meta, spec, storage);
 }
 
 static void storage_prepare(struct conn *c, const struct request *rq, struct item_spec *spec,
-			    struct commit_args *args)
+			    struct storage_args *storage)
 {
+	struct commit_args *args = &storage->commit;
+
 	*spec = (struct item_spec){
 		.key = rq->key,
 		.key_length = rq->key_length,
@@ -184,7 +225,7 @@ static void storage_prepare(struct conn *c, const struct request *rq, struct ite
 	*args = (struct commit_args){.mode = STORE_SET};
 	switch (rq->verb) {
 	case VERB_META_SET:
-		storage_prepare_meta(c, rq, spec, args);
+		storage_prepare_meta(c, rq, spec, storage);
 		return;
 	case VERB_ADD:
 		args->mode = STORE_ADD;
@@ -206,6 +247,25 @@ static void storage_prepare(struct conn *c, const struct request *rq, struct ite
 	spec->expiry = dispatch_expiry(c, rq->exptime);
 }
 
+enum reply dispatch_refusal(enum store_result result)
+{
+	switch (result) {
+	case STORE_TOO_LARGE:
+		return REPLY_TOO_LARGE;
+	case STORE_HELD_LIMIT:
+		return REPLY_HELD_LIMIT;
+	case STORE_TOO_MANY_REFERENCES:
+		return REPLY_META_TOO_MANY_REFERENCES;
+	default:
+		return REPLY_NO_MEMORY;
+	}
+}
+
+static bool refers(const struct request *rq)
+{
+	return rq->meta->reference_count > 0 || META_HAS(rq->meta, 'W');
+}
+
 /* No item was made. What the client wanted to replace with set or ms is stale now, so it goes. */
 static void storage_refuse(struct conn *c, const struct request *rq, enum store_result result)
 {
@@ -213,12 +273,13 @@ static void storage_refuse(struct conn *c, const struct request *rq, enum store_
 
 	if (result == STORE_TOO_LARGE)
 		COUNT(c, store_too_large);
-	else
+	else if (result == STORE_NO_MEMORY)
 		COUNT(c, store_no_memory);
-	if (rq->verb == VERB_SET || rq->verb == VERB_META_SET)
+	/* A command that could not refer as it wanted stored nothing, and that is all. */
+	if (rq->verb == VERB_SET || (rq->verb == VERB_META_SET && !refers(rq)))
 		store_delete(w->store, rq->key, rq->key_length, rq->hash, &(struct delete_args){0});
 	if (!rq->noreply)
-		conn_reply(c, result == STORE_TOO_LARGE ? REPLY_TOO_LARGE : REPLY_NO_MEMORY);
+		conn_reply(c, dispatch_refusal(result));
 }
 
 static enum reply reply_of_result(enum store_result result)
@@ -259,7 +320,7 @@ static void storage_finish(struct conn *c, const struct request *rq, const struc
 {
 	if (unlikely(c->worker->observing != 0))
 		observe_store(c, rq, result);
-	if (unlikely(result == STORE_TOO_LARGE || result == STORE_NO_MEMORY)) {
+	if (unlikely(result >= STORE_TOO_LARGE)) {
 		storage_refuse(c, rq, result);
 		return;
 	}
@@ -329,7 +390,7 @@ static enum store_result storage_grow(struct conn *c, const struct request *rq,
 void dispatch_storage(struct conn *c, const struct request *rq)
 {
 	struct item_spec spec;
-	struct commit_args args;
+	struct storage_args args;
 
 	storage_prepare(c, rq, &spec, &args);
 	if (unlikely(!rq->value_complete)) {
@@ -341,10 +402,10 @@ void dispatch_storage(struct conn *c, const struct request *rq)
 		storage_bad_block(c, rq, &spec);
 		return;
 	}
-	bool grows = args.mode == STORE_APPEND || args.mode == STORE_PREPEND;
-	enum store_result result = grows ? storage_grow(c, rq, &spec, &args)
-					 : store_set(c->worker->store, &spec, rq->value, &args);
-	storage_finish(c, rq, &args, result);
+	bool grows = args.commit.mode == STORE_APPEND || args.commit.mode == STORE_PREPEND;
+	enum store_result result = grows ? storage_grow(c, rq, &spec, &args.commit)
+					 : store_set(c->worker->store, &spec, rq->value, &args.commit);
+	storage_finish(c, rq, &args.commit, result);
 }
 
 /* A reservation is given up half-way: its bytes that are still to come are swallowed by the caller. */
@@ -356,7 +417,7 @@ void dispatch_fill_failed(struct conn *c, const struct request *rq)
 void dispatch_filled(struct conn *c, const struct request *rq, struct reservation *rv, bool bad_end)
 {
 	struct item_spec spec;
-	struct commit_args args;
+	struct storage_args args;
 
 	COUNT(c, set_commands);
 	if (bad_end) {
@@ -366,8 +427,8 @@ void dispatch_filled(struct conn *c, const struct request *rq, struct reservatio
 		return;
 	}
 	storage_prepare(c, rq, &spec, &args);
-	enum store_result result = store_commit(c->worker->store, rv, &args);
-	storage_finish(c, rq, &args, result_of_commit(&args, result));
+	enum store_result result = store_commit(c->worker->store, rv, &args.commit);
+	storage_finish(c, rq, &args.commit, result_of_commit(&args.commit, result));
 }
 
 /* --- the other classic commands ---------------------------------------------------------------- */
@@ -433,7 +494,7 @@ static void dispatch_arithmetic(struct conn *c, const struct request *rq)
 		conn_reply(c, REPLY_NON_NUMERIC);
 		break;
 	default:
-		conn_reply(c, REPLY_NO_MEMORY);
+		conn_reply(c, dispatch_refusal(result));
 		break;
 	}
 }

@@ -27,6 +27,10 @@ void dispatch_meta(struct conn *c, const struct request *rq);
 void meta_reply_stored(struct conn *c, const struct request *rq, enum store_result result, uint64_t cas);
 /* dispatch_storage: set, add, ..., cas, ms. */
 void dispatch_storage(struct conn *c, const struct request *rq);
+/* dispatch_reference_name: what kind of entry this is, as me and metadump say it. */
+const char *dispatch_reference_name(const struct reference_info *info);
+/* dispatch_refusal: the reply to a result of the store that is a failure. */
+enum reply dispatch_refusal(enum store_result result);
 void dispatch_count_miss(struct conn *c, const struct item_view *view);
 void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result);
 static inline uint32_t dispatch_expiry(const struct conn *c, int64_t exptime)

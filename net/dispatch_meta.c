@@ -51,6 +51,10 @@ static void meta_get_describe(struct conn *c, const struct request *rq, struct m
 	mg->values.already_won = (mg->view.marks & ITEM_WON) != 0;
 	mg->values.stale = (mg->view.marks & ITEM_STALE) != 0;
 	mg->values.key_is_binary = (mg->view.marks & ITEM_KEY_BINARY) != 0;
+	if (unlikely(mg->view.weak)) {
+		mg->values.target = mg->view.target;
+		mg->values.target_length = mg->view.target_length;
+	}
 	if (META_HAS(rq->meta, 'l'))
 		mg->values.last_access_seconds = store_view_idle_seconds(st, &mg->view);
 	if (META_HAS(rq->meta, 'c'))
@@ -135,14 +139,25 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 	return true;
 }
 
+/* Goes on from a weak reference, unless n asks for the reference itself. False: it leads nowhere. */
+static bool meta_get_follow(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	if (likely(!mg->view.weak) || META_HAS(rq->meta, 'n'))
+		return true;
+	return store_follow(c->worker->store, &mg->view, !META_HAS(rq->meta, 'u'));
+}
+
 /* T: the item gets a new time to live, and a new view. False: it is gone. */
 static bool meta_get_touch(struct conn *c, const struct request *rq, struct meta_get *mg)
 {
 	uint32_t expiry = dispatch_expiry(c, rq->meta->ttl);
 
 	if (store_touch(c->worker->store, rq->key, rq->key_length, rq->hash, expiry, &mg->view) !=
-	    STORE_OK)
+		    STORE_OK ||
+	    !meta_get_follow(c, rq, mg))
 		return false;
+	if (unlikely(mg->view.weak))
+		mg->values.target = mg->view.target;
 	mg->values.ttl = ttl_of_expiry(c, expiry);
 	return true;
 }
@@ -152,9 +167,9 @@ static bool meta_get_find(struct conn *c, const struct request *rq, struct meta_
 	struct store_thread *st = c->worker->store;
 	bool found = META_HAS(rq->meta, 'u')
 			     ? store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view)
-			     : store_get(st, rq->key, rq->key_length, rq->hash, &mg->view);
+			     : store_get_entry(st, rq->key, rq->key_length, rq->hash, &mg->view);
 
-	if (!found)
+	if (!found || !meta_get_follow(c, rq, mg))
 		return false;
 	meta_get_describe(c, rq, mg);
 	uint32_t old_expiry = mg->view.expiry;
@@ -278,7 +293,7 @@ static void dispatch_meta_delete(struct conn *c, const struct request *rq)
 		COUNT(c, delete_misses);
 		status = result == STORE_EXISTS ? META_STATUS_EX : META_STATUS_NF;
 	} else {
-		conn_reply(c, REPLY_NO_MEMORY);
+		conn_reply(c, dispatch_refusal(result));
 		return;
 	}
 	reply_meta(c, rq, status, META_RETURNS_DELETE, &values);
@@ -387,12 +402,21 @@ static void dispatch_meta_arithmetic(struct conn *c, const struct request *rq)
 		conn_reply(c, REPLY_NON_NUMERIC);
 		break;
 	default:
-		conn_reply(c, REPLY_NO_MEMORY);
+		conn_reply(c, dispatch_refusal(result));
 		break;
 	}
 }
 
 /* --- me --------------------------------------------------------------------------------------- */
+
+const char *dispatch_reference_name(const struct reference_info *info)
+{
+	if (info->weak)
+		return "weak";
+	if (info->dependencies)
+		return "dependent";
+	return info->holds ? "holder" : "none";
+}
 
 static void dispatch_meta_debug(struct conn *c, const struct request *rq)
 {
@@ -415,6 +439,13 @@ static void dispatch_meta_debug(struct conn *c, const struct request *rq)
 		.cas = store_view_cas(st, &view),
 		.size_bytes = store_view_bytes(&view),
 	};
+	struct reference_info info;
+	if (unlikely(store_view_references(st, &view, &info))) {
+		facts.reference = dispatch_reference_name(&info);
+		facts.dependencies = info.dependencies;
+		facts.holds = info.holds;
+		facts.held_by = info.held_by;
+	}
 	compose_meta_debug(conn_room(c, COMPOSE_META_DEBUG_MAX), &facts);
 }
 

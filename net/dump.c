@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "net/dispatch.h"
 #include "net/proto/base64.h"
 #include "net/settings.h"
 
@@ -45,6 +46,11 @@ static void line_meta(struct conn *c, struct output *out, const struct item_view
 		.cas = store_view_cas(st, view),
 		.size_bytes = store_view_bytes(view),
 	};
+	struct reference_info info;
+	/* A line for each entry that refers; that others refer to one is its own affair. */
+	if (unlikely(store_view_references(st, view, &info)) &&
+	    (info.weak || info.dependencies || info.holds))
+		facts.reference = dispatch_reference_name(&info);
 	compose_metadump(out, &facts);
 }
 

@@ -17,7 +17,7 @@ struct fill {
 	uint8_t end_remaining; /* bytes of the line end still to come */
 	bool bad_end;          /* the block did not end in \r\n */
 	uint8_t size_index;
-	char kept[];           /* the key, and for ms its arguments and their opaque */
+	char kept[];           /* the key, and for ms its arguments, their opaque and references */
 };
 
 #define META_ALIGN(bytes) ALIGN_UP(bytes, _Alignof(struct meta_args))
@@ -28,7 +28,23 @@ static size_t fill_bytes(const struct request *rq)
 
 	if (rq->meta != NULL)
 		bytes = META_ALIGN(bytes) + sizeof(*rq->meta) + rq->meta->opaque.length;
+	for (unsigned i = 0; rq->meta != NULL && i < rq->meta->reference_count; i++)
+		bytes += rq->meta->references[i].length;
 	return bytes;
+}
+
+static void fill_keep_references(struct meta_args *meta, char *at)
+{
+	const char *base = at;
+
+	for (unsigned i = 0; i < meta->reference_count; i++) {
+		struct meta_reference *r = &meta->references[i];
+
+		memcpy(at, meta->reference_keys + r->offset, r->length);
+		r->offset = (uint16_t)(at - base);
+		at += r->length;
+	}
+	meta->reference_keys = base;
 }
 
 /* What the slices of the request point to does not outlive the turn. */
@@ -44,6 +60,7 @@ static void fill_keep_arguments(struct fill *f, const struct request *rq)
 	meta->raw_key = (struct slice){NULL, 0};
 	if (meta->opaque.length > 0)
 		meta->opaque.data = memcpy(meta + 1, rq->meta->opaque.data, meta->opaque.length);
+	fill_keep_references(meta, (char *)(meta + 1) + meta->opaque.length);
 	f->request.meta = meta;
 }
 

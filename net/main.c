@@ -84,6 +84,7 @@ static bool open_store(struct program *p, struct failure *f)
 		.growth_factor = p->settings.growth_factor,
 		.thread_count = p->settings.thread_count + 1,
 		.evict = p->settings.evict,
+		.held_limit_percent = p->settings.held_limit_percent,
 		.policy = policy_find(p->settings.eviction),
 	};
 

@@ -318,7 +318,8 @@ static const char *result_name(enum store_result result)
 		[STORE_OK] = "stored",         [STORE_NOT_STORED] = "not_stored",
 		[STORE_EXISTS] = "exists",     [STORE_NOT_FOUND] = "not_found",
 		[STORE_TOO_LARGE] = "too_large", [STORE_NO_MEMORY] = "no_memory",
-		[STORE_NON_NUMERIC] = "non_numeric",
+		[STORE_NON_NUMERIC] = "non_numeric", [STORE_HELD_LIMIT] = "held_limit",
+		[STORE_TOO_MANY_REFERENCES] = "too_many_references",
 	};
 	return names[result];
 }

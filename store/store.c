@@ -94,6 +94,7 @@ static inline uint32_t fill_view(const struct store *s, uint32_t reference, stru
 			view->weak = true;
 			view->target = view->key + key_length;
 			view->target_length = (uint8_t)view->value_length;
+			view->claimed = it;
 		}
 	}
 	view->value = view->key + key_length;
@@ -432,6 +433,7 @@ bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
 	view->weak = true;
 	view->target = own.target;
 	view->target_length = own.target_length;
+	view->claimed = own.marks & ITEM_STALE ? own.item : view->item;
 	if (counts)
 		note_hit(st, target, state, atomic_load_explicit(state, memory_order_relaxed),
 		         atomic_load_explicit(state + 1, memory_order_relaxed));
@@ -470,8 +472,9 @@ uint32_t store_view_idle_seconds(const struct store_thread *st, const struct ite
 bool store_claim(struct store_thread *st, const struct item_view *view)
 {
 	uint32_t won = (uint32_t)ITEM_WON << WORD_MARKS_SHIFT;
+	struct item *it = likely(!view->weak) ? view->item : view->claimed;
 
-	return (atomic_fetch_or_explicit(&view->item->word, won, memory_order_relaxed) & won) == 0;
+	return (atomic_fetch_or_explicit(&it->word, won, memory_order_relaxed) & won) == 0;
 }
 
 void store_value_first(const struct item_view *view, const struct store_thread *st,

@@ -63,6 +63,7 @@ struct item_view {
 	bool weak;             /* a weak reference; the rest is of no meaning if it is not */
 	uint8_t target_length;
 	const char *target;    /* its target's key */
+	struct item *claimed;  /* the item that store_claim means: the reference if it is stale, or its target */
 };
 
 /* Marks that the meta protocol keeps with an item. */

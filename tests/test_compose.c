@@ -258,7 +258,7 @@ Test(compose, Z_X_and_W_come_last)
 
 Test(compose, the_longest_meta_reply_fits_its_bound)
 {
-	struct meta_args meta = args_of("cfhklOst");
+	struct meta_args meta = args_of("cfhklOstw");
 	char key[KEY_LENGTH_MAX] = {0};
 	struct meta_values values = {.key = key,
 				     .key_length = KEY_LENGTH_MAX,
@@ -270,10 +270,13 @@ Test(compose, the_longest_meta_reply_fits_its_bound)
 				     .value_length = UINT32_MAX,
 				     .last_access_seconds = UINT32_MAX,
 				     .cas = UINT64_MAX,
+				     .target = key,
+				     .target_length = KEY_LENGTH_MAX,
 				     .ttl_before = INT64_MIN};
 	struct sheet s;
 
 	meta.opaque = (struct slice){"0123456789012345678901234567890", 31};
+	meta.given |= META_BIT('b');
 	sheet_init(&s, COMPOSE_META_MAX);
 	compose_meta(&s.out, META_STATUS_VA, META_RETURNS_GET, &meta, &values);
 	cr_expect_leq(s.out.next - s.bytes, COMPOSE_META_MAX);

@@ -1,6 +1,7 @@
 /* The flags of mg, ms, md, ma and me. In a trace the flags given stand in alphabetical order, with what
  * their tokens were read as; order= has the return flags as they were asked for. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "tests/support/proto_driver.h"
 
@@ -76,7 +77,7 @@ Test(meta_parse, t_and_T_keep_their_order)
 Test(meta_parse, every_command_takes_every_letter_memcached_knows)
 {
 	EXPECT("mg k F5 C6 D7 J8 MZ I x\r\n", "mg k C6 D7 F5 I J8 MZ x\n");
-	EXPECT("ms k 0 v t h l f u D1 J1\r\n\r\n", "ms k D1 J1 f h l t u v order=thlf value=\r\n\n");
+	EXPECT("ms k 0 v t h l f u J1\r\n\r\n", "ms k J1 f h l t u v order=thlf value=\r\n\n");
 	EXPECT("mg k vfoo kbar qbaz\r\n", "mg k k q v order=k\n");
 }
 
@@ -109,6 +110,46 @@ Test(meta_parse, unknown_letters_are_refused)
 	EXPECT("ma k z\r\n", INVALID "\n");
 	EXPECT("ms k 1 z\r\nx\r\nmn\r\n", INVALID " swallow=3\nmn\n");
 	EXPECT("mg k z z\r\n", INVALID "\n");
+}
+
+Test(meta_parse, ms_names_what_it_refers_to)
+{
+	EXPECT("ms k 1 Da Vb Hc\r\nx\r\n", "ms k D=a V=b H=c value=x\r\n\n");
+	EXPECT("ms k 1 Da Da T5 Da\r\nx\r\n", "ms k T5 order=T D=a D=a D=a value=x\r\n\n");
+	EXPECT("ms k 1 W Da\r\nx\r\n", "ms k W D=a value=x\r\n\n");
+	EXPECT("ms a2V5 1 DZm9v b HYmFy\r\nx\r\n", "ms key b D=foo H=bar value=x\r\n\n");
+	EXPECT("mg k w n v\r\n", "mg k n v w order=w\n");
+}
+
+Test(meta_parse, references_are_of_one_command)
+{
+	EXPECT("mg k Va\r\n", INVALID "\n");
+	EXPECT("md k Ha\r\n", INVALID "\n");
+	EXPECT("ma k W\r\n", INVALID "\n");
+	EXPECT("md k w\r\n", INVALID "\n");
+	EXPECT("ms k 1 n\r\nx\r\nmn\r\n", INVALID " swallow=3\nmn\n");
+	EXPECT("mg k D7\r\n", "mg k D7\n");
+}
+
+Test(meta_parse, bad_references_are_named)
+{
+	static const char long_key[] =
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+		"012345678901234567890123456789012345678901234567890123456789012345678901234567890123456";
+	char line[600];
+
+	EXPECT("ms k 1 D\r\nx\r\nmn\r\n", "error CLIENT_ERROR the target of a reference is no key swallow=3\nmn\n");
+	EXPECT("ms k 0 W\r\n\r\nmn\r\n", "error CLIENT_ERROR the target of a reference is no key swallow=2\nmn\n");
+	snprintf(line, sizeof(line), "ms k 1 V%s\r\nx\r\nmn\r\n", long_key);
+	EXPECT(line, "error CLIENT_ERROR the target of a reference is no key swallow=3\nmn\n");
+	EXPECT("ms a2V5 1 b D!!\r\nx\r\nmn\r\n", "error CLIENT_ERROR error decoding key swallow=3\nmn\n");
+	EXPECT("ms k 1 W MA\r\nx\r\nmn\r\n",
+	       "error CLIENT_ERROR invalid mode for ms M token swallow=3\nmn\n");
+	EXPECT("ms k 1 D1 D2 D3 D4 D5 D6 D7 D8 D9 D10 D11 D12 D13 D14 D15 D16\r\nx\r\n",
+	       "ms k D=1 D=2 D=3 D=4 D=5 D=6 D=7 D=8 D=9 D=10 D=11 D=12 D=13 D=14 D=15 D=16 value=x\r\n\n");
+	EXPECT("ms k 1 W D2 D3 D4 D5 D6 D7 D8 D9 D10 D11 D12 D13 D14 D15 D16 D17\r\nx\r\nmn\r\n",
+	       "error CLIENT_ERROR too many references swallow=3\nmn\n");
 }
 
 Test(meta_parse, a_letter_given_twice_is_refused)

@@ -169,6 +169,8 @@ static void try_number(const struct setting_row *row, double number)
 		snprintf(digits, sizeof(digits), row->kind == KIND_FACTOR ? "%.3f" : "%.0f", number);
 	if (setting_is_extended(row))
 		snprintf(line, sizeof(line), "-o %s=%s", row->name, digits);
+	else if (row->letter == 0)
+		snprintf(line, sizeof(line), "--%s=%s", row->name, digits);
 	else
 		snprintf(line, sizeof(line), "-%c %s", row->letter, digits);
 	parse(line);

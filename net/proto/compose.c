@@ -48,6 +48,8 @@ static char *compose_key(char *p, const char *key, size_t key_length, bool is_bi
 static char *compose_return(char *p, char letter, bool is_new, const struct meta_args *meta,
 			    const struct meta_values *values)
 {
+	if (letter == 'w' && values->target_length == 0)
+		return p;
 	p = compose_flag(p, letter);
 	switch (letter) {
 	case 'c':
@@ -68,6 +70,8 @@ static char *compose_return(char *p, char letter, bool is_new, const struct meta
 		return compose_u32(p, values->value_length);
 	case 't':
 		return compose_i64(p, is_new ? values->ttl : values->ttl_before);
+	case 'w':
+		return compose_key(p, values->target, values->target_length, META_HAS(meta, 'b'));
 	default:
 		return p;
 	}
@@ -142,7 +146,14 @@ void compose_meta_debug(struct output *out, const struct item_facts *facts)
 	assert(output_room(out) >= COMPOSE_META_DEBUG_MAX);
 	p = compose_text(p, "ME ");
 	p = compose_key(p, facts->key, facts->key_length, facts->key_is_binary);
-	out->next = compose_line_end(compose_facts(p, facts));
+	p = compose_facts(p, facts);
+	if (unlikely(facts->reference != NULL)) {
+		p = compose_text(compose_text(p, " ref="), facts->reference);
+		p = compose_u32(compose_text(p, " deps="), facts->dependencies);
+		p = compose_u32(compose_text(p, " holds="), facts->holds);
+		p = compose_u32(compose_text(p, " held_by="), facts->held_by);
+	}
+	out->next = compose_line_end(p);
 }
 
 static bool is_unreserved(char c)
@@ -175,6 +186,8 @@ void compose_metadump(struct output *out, const struct item_facts *facts)
 	p = compose_percent_encoded(compose_text(p, "key="), facts->key, facts->key_length);
 	p = compose_facts(p, facts);
 	p = compose_u32(compose_text(p, " flags="), facts->client_flags);
+	if (unlikely(facts->reference != NULL))
+		p = compose_text(compose_text(p, " ref="), facts->reference);
 	*p = '\n';
 	out->next = p + 1;
 }

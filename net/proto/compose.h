@@ -32,9 +32,9 @@ struct output {
 #define COMPOSE_REPLY_MAX 80 /* any of REPLY_TABLE */
 #define COMPOSE_VALUE_HEADER_MAX(key_length)                                                       \
 	(6 + (key_length) + 1 + COMPOSE_U32_MAX + 1 + COMPOSE_U32_MAX + 1 + COMPOSE_U64_MAX + 2)
-/* A key as base64, an opaque, and every other flag with the longest number it can have. */
+/* Two keys as base64, an opaque, and every other flag with the longest number it can have. */
 #define COMPOSE_META_MAX                                                                           \
-	(3 + COMPOSE_U32_MAX + 2 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX) + 2 + 34 +                \
+	(3 + COMPOSE_U32_MAX + 2 * (2 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX)) + 2 + 34 +          \
 	 2 * (2 + COMPOSE_U64_MAX + 1) + 4 * (2 + COMPOSE_U32_MAX) + 3 * 2 + 2)
 #define COMPOSE_META_DEBUG_MAX (3 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX) + 200)
 #define COMPOSE_METADUMP_MAX (4 + 3 * KEY_LENGTH_MAX + 200)
@@ -185,6 +185,8 @@ struct meta_values {
 	bool won;           /* W: the client is to fill the item */
 	bool stale;         /* X */
 	bool already_won;   /* Z: another client is to fill the item */
+	uint8_t target_length; /* w: 0 for what is no weak reference */
+	const char *target;
 	uint32_t client_flags;        /* f */
 	uint32_t value_length;        /* s, and the size after VA */
 	uint32_t last_access_seconds; /* l */
@@ -199,7 +201,8 @@ struct meta_values {
 #define META_RETURNS_SET (META_RETURNS_MISS | META_BIT('c') | META_BIT('s'))
 #define META_RETURNS_ARITHMETIC (META_RETURNS_MISS | META_BIT('c') | META_BIT('t'))
 #define META_RETURNS_GET                                                                           \
-	(META_RETURNS_SET | META_BIT('f') | META_BIT('h') | META_BIT('l') | META_BIT('t'))
+	(META_RETURNS_SET | META_BIT('f') | META_BIT('h') | META_BIT('l') | META_BIT('t') |        \
+	 META_BIT('w'))
 
 /* The reply line of a meta command; needs COMPOSE_META_MAX. `returns` is one of META_RETURNS_*. W, X and Z
  * are written if values says so. For a miss, values needs the key alone. */
@@ -219,6 +222,10 @@ struct item_facts {
 	int64_t last_access; /* me: seconds ago; metadump: Unix time */
 	uint64_t cas;
 	uint64_t size_bytes;
+	const char *reference; /* what kind of entry it is among others, NULL: neither refers nor is referred to */
+	unsigned dependencies; /* me alone looks at these */
+	unsigned holds;
+	unsigned held_by;
 };
 
 /* The reply of me; needs COMPOSE_META_DEBUG_MAX. */

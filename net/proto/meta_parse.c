@@ -16,6 +16,7 @@ enum flag_kind {
 	FLAG_EXPTIME,
 	FLAG_CLIENT_FLAGS,
 	FLAG_NUMBER,
+	FLAG_REFERENCE, /* another key; may be there several times */
 };
 
 struct flag_rule {
@@ -23,6 +24,7 @@ struct flag_rule {
 	uint8_t reply;      /* to a bad token */
 	uint8_t field;      /* offset of the field in meta_args that the token goes to */
 	bool is_return;     /* has its place in return_order */
+	uint8_t verb;       /* the one command that knows it; VERB_ERROR: all do */
 };
 
 #define RULE(letter, kind_, field_, reply_, is_return_)                                            \
@@ -30,6 +32,11 @@ struct flag_rule {
 			    .field = offsetof(struct meta_args, field_),                           \
 			    .reply = REPLY_##reply_,                                               \
 			    .is_return = (is_return_)}
+#define RULE_OF(verb_, letter, kind_, reply_, is_return_)                                          \
+	[(letter) - 'A'] = {.kind = FLAG_##kind_,                                                  \
+			    .reply = REPLY_##reply_,                                               \
+			    .is_return = (is_return_),                                             \
+			    .verb = VERB_META_##verb_}
 
 /* T, N and R have a place in the order of returned flags, though they return nothing: t asked for
  * before T or N tells the old time to live, after them the new, and R looks at the one or the other. */
@@ -59,7 +66,25 @@ static const struct flag_rule flag_rules['z' - 'A' + 1] = {
 	RULE('E', NUMBER, explicit_cas, META_BAD_TOKEN, false),
 	RULE('D', NUMBER, delta, META_BAD_DELTA, false),
 	RULE('J', NUMBER, initial, META_BAD_INITIAL, false),
+	RULE_OF(GET, 'n', PLAIN, NONE, false),
+	RULE_OF(GET, 'w', RETURN, NONE, true),
+	RULE_OF(SET, 'W', PLAIN, NONE, false),
+	RULE_OF(SET, 'V', REFERENCE, META_BAD_TARGET, false),
+	RULE_OF(SET, 'H', REFERENCE, META_BAD_TARGET, false),
 };
+
+/* D is the delta of ma, and in memcached a number everywhere; for ms it is a reference. */
+static const struct flag_rule depends_rule = {.kind = FLAG_REFERENCE, .reply = REPLY_META_BAD_TARGET};
+static const struct flag_rule unknown_rule = {.kind = FLAG_UNKNOWN};
+
+static inline const struct flag_rule *rule_of(uint8_t verb, unsigned letter)
+{
+	const struct flag_rule *rule = &flag_rules[letter];
+
+	if (unlikely(verb == VERB_META_SET && letter == 'D' - 'A'))
+		return &depends_rule;
+	return likely(rule->verb == VERB_ERROR || rule->verb == verb) ? rule : &unknown_rule;
+}
 
 static bool meta_decode_key(struct request *rq, struct meta_args *meta)
 {
@@ -69,6 +94,43 @@ static bool meta_decode_key(struct request *rq, struct meta_args *meta)
 	rq->key_length = (uint8_t)length;
 	meta->raw_key.length = 0;
 	return length > 0;
+}
+
+/* The key of a reference, as it was sent. */
+static bool meta_take_reference(const struct line *ln, struct slice token, struct meta_args *meta)
+{
+	if (token.length == 0 || token.length > KEY_LENGTH_MAX)
+		return false;
+	if (meta->reference_count < META_REFERENCES_MAX)
+		meta->references[meta->reference_count] = (struct meta_reference){
+			.offset = (uint16_t)(token.data - ln->start),
+			.length = (uint8_t)token.length,
+			.letter = token.data[-1],
+		};
+	meta->reference_count++;
+	return true;
+}
+
+/* All at the end, since b may stand behind them. */
+static enum reply meta_finish_references(struct request *rq, struct meta_args *meta)
+{
+	bool weak = rq->verb == VERB_META_SET && META_HAS(meta, 'W');
+
+	if (meta->reference_count + weak > META_REFERENCES_MAX)
+		return REPLY_META_TOO_MANY_REFERENCES;
+	if (weak && (meta->mode == 'A' || meta->mode == 'P'))
+		return REPLY_META_BAD_MODE_SET;
+	if (weak && (rq->value_length == 0 || rq->value_length > KEY_LENGTH_MAX))
+		return REPLY_META_BAD_TARGET;
+	for (unsigned i = 0; META_HAS(meta, 'b') && i < meta->reference_count; i++) {
+		char *key = (char *)(uintptr_t)meta->reference_keys + meta->references[i].offset;
+		size_t length = base64_decode(key, key, meta->references[i].length);
+
+		if (length == 0)
+			return REPLY_META_BAD_KEY;
+		meta->references[i].length = (uint8_t)length;
+	}
+	return REPLY_NONE;
 }
 
 /* Takes in the token behind a letter; false if it is wrong. */
@@ -107,13 +169,20 @@ static enum reply meta_take_flags(const struct line *ln, unsigned first_flag, st
 		struct slice token = {ln->tokens[i].data + 1, ln->tokens[i].length - 1};
 		unsigned letter = (unsigned char)token.data[-1] - (unsigned)'A';
 
-		if (letter >= ARRAY_LENGTH(flag_rules) || flag_rules[letter].kind == FLAG_UNKNOWN)
+		if (letter >= ARRAY_LENGTH(flag_rules))
 			return REPLY_META_INVALID_FLAG;
+		const struct flag_rule *rule = rule_of(rq->verb, letter);
+		if (rule->kind == FLAG_UNKNOWN)
+			return REPLY_META_INVALID_FLAG;
+		if (rule->kind == FLAG_REFERENCE) {
+			if (!meta_take_reference(ln, token, meta))
+				error = rule->reply;
+			continue;
+		}
 		if (meta->given & 1ULL << letter)
 			return REPLY_META_DUPLICATE_FLAG;
 		meta->given |= 1ULL << letter;
 
-		const struct flag_rule *rule = &flag_rules[letter];
 		if (rule->is_return)
 			meta->return_order[meta->return_count++] = (char)(letter + 'A');
 		if (rule->kind > FLAG_RETURN && !meta_take_token(rule, token, rq, meta))
@@ -164,6 +233,8 @@ enum reply meta_parse(const struct line *ln, unsigned first_flag, struct request
 	meta->raw_key = key;
 	meta->delta = 1;
 	meta->initial = 0;
+	meta->reference_count = 0;
+	meta->reference_keys = ln->start;
 	if (key.length > KEY_LENGTH_MAX)
 		return REPLY_BAD_FORMAT;
 	rq->key = key.data;
@@ -177,6 +248,8 @@ enum reply meta_parse(const struct line *ln, unsigned first_flag, struct request
 	error = meta_take_flags(ln, first_flag, rq, meta);
 	if (error == REPLY_NONE)
 		error = meta_check_mode(rq->verb, meta);
+	if (error == REPLY_NONE && unlikely(meta->reference_count || META_HAS(meta, 'W')))
+		error = meta_finish_references(rq, meta);
 	if (error == REPLY_NONE && META_HAS(meta, 'O') && meta->opaque.length > META_OPAQUE_LENGTH_MAX)
 		error = REPLY_META_OPAQUE_TOO_LONG;
 	return error;

@@ -81,11 +81,20 @@ struct slice {
 	uint32_t length;
 };
 
+#define META_REFERENCES_MAX 16
+
+/* A flag of ms that names another key: D, V or H. */
+struct meta_reference {
+	uint16_t offset; /* of the key, decoded, from meta_args.reference_keys */
+	uint8_t length;
+	char letter;
+};
+
 /* What a meta command carries beside the key. Valid fields are those whose letter is in `given`. */
 struct meta_args {
 	uint64_t given;                     /* bit per letter, see META_BIT */
 	uint8_t return_count;               /* letters in return_order */
-	char return_order[META_FLAGS_MAX];  /* c f h k l O s t as asked for; T and N among them */
+	char return_order[META_FLAGS_MAX];  /* c f h k l O s t w as asked for; T and N among them */
 	char mode;                          /* M: folded to the canonical letter: S E A P R, I D */
 	struct slice opaque;                /* O, as sent */
 	struct slice raw_key;               /* the key token as sent; empty if b: it was decoded in place */
@@ -97,6 +106,9 @@ struct meta_args {
 	uint64_t delta;                     /* D, 1 by default */
 	uint64_t initial;                   /* J, 0 by default */
 	uint32_t client_flags;              /* F */
+	uint8_t reference_count;            /* of ms; 0 for all others */
+	struct meta_reference references[META_REFERENCES_MAX];
+	const char *reference_keys;
 };
 
 #define META_BIT(letter) (1ULL << ((letter) - 'A')) /* 'A'..'z' fit in 58 bits */

@@ -37,6 +37,9 @@
 	X(META_OPAQUE_TOO_LONG, "CLIENT_ERROR opaque token too long")                              \
 	X(META_BAD_MODE_SET, "CLIENT_ERROR invalid mode for ms M token")                           \
 	X(META_BAD_MODE_ARITHMETIC, "CLIENT_ERROR invalid mode for ma M token")                    \
+	X(META_TOO_MANY_REFERENCES, "CLIENT_ERROR too many references")                            \
+	X(META_BAD_TARGET, "CLIENT_ERROR the target of a reference is no key")                     \
+	X(HELD_LIMIT, "SERVER_ERROR held memory limit")                                            \
 	X(UNAUTHENTICATED, "CLIENT_ERROR unauthenticated")                                         \
 	X(AUTH_FAILURE, "CLIENT_ERROR authentication failure")                                     \
 	X(TOO_MANY_CONNECTIONS, "ERROR Too many open connections")                                 \

@@ -40,6 +40,7 @@ void net_server_start(struct net_server *ns, const char *flags)
 		.growth_factor = ns->settings.growth_factor,
 		.thread_count = ns->settings.thread_count + 1,
 		.evict = ns->settings.evict,
+		.held_limit_percent = ns->settings.held_limit_percent,
 		.policy = policy_at(0),
 		.hash_seed = 1,
 	};

@@ -116,6 +116,9 @@ static void trace_meta(struct driver *d, const struct meta_args *meta, uint8_t v
 	}
 	if (meta->return_count > 0)
 		trace_slice(d, "order=", meta->return_order, meta->return_count);
+	for (unsigned i = 0; i < meta->reference_count; i++)
+		trace_slice(d, (char[]){meta->references[i].letter, '=', '\0'},
+			    meta->reference_keys + meta->references[i].offset, meta->references[i].length);
 	if (verb == VERB_META_ARITHMETIC && !META_HAS(meta, 'D'))
 		assert(meta->delta == 1);
 }
