@@ -43,9 +43,10 @@ static unsigned collect(struct store_thread *st, struct dead_sweep *sw, uint32_t
 	if (pg->state != PAGE_FREE && page_class_index(pg) == sc->index)
 		for (; sw->chunk < pg->fresh_index && n < LOOK_BATCH; sw->chunk++) {
 			uint32_t reference = slab_reference(sc, sw->page, sw->chunk);
-			uint32_t word = item_word(slab_chunk(sl, reference));
+			struct item *it = slab_chunk(sl, reference);
 
-			if (word_kind(word) == CHUNK_ITEM && (word & WORD_REFERRING))
+			/* The kind first: with it, what the item says of others is there. */
+			if (item_kind(it) == CHUNK_ITEM && (item_word(it) & WORD_REFERRING))
 				references[n++] = reference;
 		}
 	lock_release(&sc->lock);

@@ -54,6 +54,11 @@ TESTS += stress_store
 stress_store_SOURCES = tests/stress_store.c tests/support/random.h
 stress_store_LDADD = $(store_libs)
 
+check_PROGRAMS += stress_references
+TESTS += stress_references
+stress_references_SOURCES = tests/stress_references.c tests/support/random.h
+stress_references_LDADD = $(store_libs)
+
 # net/proto
 EXTRA_DIST += tests/fuzz_parse.c
 if HAVE_CRITERION
