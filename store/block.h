@@ -32,9 +32,8 @@
 #define BLOCK_VISITED 0x20u   /* by the search that is under way */
 #define BLOCK_RELEASED 0x40u  /* held, but the collector took its protection away */
 #define BLOCK_MARKED 0x80u    /* the collector reached it */
-#define BLOCK_STIRRED 0x100u  /* something about its holds changed while the collector ran */
-#define BLOCK_LISTED 0x200u   /* in the collector's list; whoever takes it out frees it if it must go */
-#define BLOCK_USED 0x400u     /* not free */
+#define BLOCK_LISTED 0x100u   /* in the collector's list; whoever takes it out frees it if it must go */
+#define BLOCK_USED 0x200u     /* not free */
 
 struct block {
 	/* read without a lock, written under it */

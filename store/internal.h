@@ -215,6 +215,7 @@ enum ending {
 	ENDED_FLUSHED,
 	ENDED_DEAD,        /* a weak reference, whose target ended */
 	ENDED_INVALIDATED, /* by what it depended on */
+	ENDED_COLLECTED,   /* evicted, though it was held: the collector released it */
 };
 
 enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
@@ -242,6 +243,9 @@ enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum 
 /* sweep_dead (dead.c): removes entries that are over by what they refer to; about max_looks are looked
  * at. A safe point. Returns how many were removed; *more: the pass is not through. */
 unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
+/* evict_released (collect.c): evicts entries that the collector released. A safe point. Returns how
+ * many. */
+unsigned evict_released(struct store_thread *st);
 /* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
 bool release_page(struct store_thread *st, const struct slab_class *except);
 /* return_stocks: gives chunks of draining pages back, or all of them. */

@@ -51,7 +51,8 @@ static void count_ending(struct store_thread *st, const struct slab_class *sc, s
 	if (ending == ENDED_DEAD || ending == ENDED_INVALIDATED)
 		atomic_fetch_add_explicit(&st->store->references.dead_reclaimed, 1,
 		                          memory_order_relaxed);
-	if (ending != ENDED_EVICTED && ending != ENDED_EXPIRED && ending != ENDED_FLUSHED)
+	if (ending == ENDED_DELETED || ending == ENDED_REPLACED || ending == ENDED_DEAD ||
+	    ending == ENDED_INVALIDATED)
 		return;
 	bool fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 	               STATE_FETCHED;
@@ -104,7 +105,7 @@ static void retire_references(struct store_thread *st, uint32_t reference, uint3
 	if ((word & WORD_REFERRED) && ending != ENDED_REPLACED)
 		reference_end(s, item_hash(s, reference), reference);
 	if (word & WORD_REFERRING)
-		reference_retired(s, reference);
+		reference_retired(s, reference, ending == ENDED_COLLECTED);
 }
 
 void retire(struct store_thread *st, uint32_t reference, enum ending ending)
@@ -115,7 +116,7 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
 	count_ending(st, sc, it, reference, ending);
-	if (ending == ENDED_EVICTED)
+	if (ending == ENDED_EVICTED || ending == ENDED_COLLECTED)
 		tell_eviction(st, sc, reference);
 	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)))
 		retire_references(st, reference, word, ending);
@@ -431,11 +432,19 @@ void adjust_count(struct store_thread *st, int32_t delta)
 
 /* ---- eviction ---- */
 
-/* Held by another entry: see references.md. Its bucket is locked. */
-static bool is_kept(struct store *s, uint32_t reference, uint64_t hash)
+/* May this item be evicted? Its bucket is locked. What others held and the collector released is
+ * collected, however it is chosen. */
+static bool may_evict(struct store *s, uint32_t reference, uint64_t hash, enum ending *ending)
 {
-	return unlikely(item_word(chunk_item(s, reference)) & WORD_REFERRED) &&
-	       reference_is_held(s, hash, reference);
+	enum protection protection = PROTECTION_NONE;
+
+	if (*ending != ENDED_EVICTED && *ending != ENDED_COLLECTED)
+		return true;
+	if (unlikely(item_word(chunk_item(s, reference)) & WORD_REFERRED))
+		protection = reference_protection(s, hash, reference);
+	if (unlikely(protection == PROTECTION_RELEASED))
+		*ending = ENDED_COLLECTED;
+	return likely(protection != PROTECTION_HELD);
 }
 
 /* The one gate of all that removes items of the store's own accord. */
@@ -452,7 +461,7 @@ static enum removal remove_hashed(struct store_thread *st, uint32_t reference, u
 		if (found != reference)
 			continue;
 		removal = REMOVAL_HELD;
-		if (ending == ENDED_EVICTED && is_kept(s, reference, hash))
+		if (!may_evict(s, reference, hash, &ending))
 			break;
 		index_remove(&s->index, b, &at);
 		retire(st, reference, ending);
@@ -864,6 +873,8 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return_stocks(st, true);
 		return release_empty_page(st) || st->limbo.count != 0;
 	}
+	if (evict_released(st))
+		return true;
 	if (other_class_is_idle(st, sc) && release_page(st, sc)) {
 		atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
 		return true;

@@ -21,6 +21,8 @@ enum status references_init(struct references *rf, struct budget *budget, uint64
                             uint32_t held_limit_percent)
 {
 	rf->held_limit_percent = held_limit_percent;
+	rf->collector.enabled = true;
+	rf->collector.threshold = COLLECT_THRESHOLD;
 	atomic_init(&rf->events, REFERENCE_EVENTS_FIRST);
 	return block_table_init(&rf->blocks, budget, limit_max_bytes);
 }
@@ -295,13 +297,23 @@ static bool may_hold(const struct store *s, uint64_t less, uint64_t more)
 	return more <= less || held - less + more <= reference_held_limit(s);
 }
 
+static void forget_release(struct store *s, struct block *b) REQUIRES(s->references.blocks.lock)
+{
+	if (!(block_state(b) & BLOCK_RELEASED))
+		return;
+	block_change(b, BLOCK_RELEASED, 0);
+	atomic_fetch_sub_explicit(&s->references.released_count, 1, memory_order_relaxed);
+}
+
 static void protect(struct store *s, struct block *b) REQUIRES(s->references.blocks.lock)
 {
 	uint32_t item = atomic_load_explicit(&b->item, memory_order_relaxed);
 
+	forget_release(s, b);
+
 	atomic_fetch_add_explicit(&s->references.held_bytes, bytes_of(s, item), memory_order_relaxed);
 	count_held_pages(s, item, 1);
-	block_change(b, BLOCK_RELEASED, BLOCK_PROTECTED);
+	block_change(b, 0, BLOCK_PROTECTED);
 }
 
 static void unprotect(struct store *s, struct block *b) REQUIRES(s->references.blocks.lock)
@@ -315,16 +327,58 @@ static void unprotect(struct store *s, struct block *b) REQUIRES(s->references.b
 	block_change(b, BLOCK_PROTECTED, 0);
 }
 
-bool reference_is_held(struct store *s, uint64_t hash, uint32_t reference)
+enum protection reference_protection(struct store *s, uint64_t hash, uint32_t reference)
 {
 	struct block_table *bt = &s->references.blocks;
 
 	lock_acquire(&bt->lock);
 	const struct block *b = block_find(bt, hash, reference);
-	bool held = b && (block_state(b) & BLOCK_PROTECTED);
+	uint32_t state = b ? block_state(b) : 0;
 
 	lock_release(&bt->lock);
-	return held;
+	return state & BLOCK_PROTECTED  ? PROTECTION_HELD
+	       : state & BLOCK_RELEASED ? PROTECTION_RELEASED
+	                                : PROTECTION_NONE;
+}
+
+unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers)
+{
+	unsigned n = 0;
+
+	if (!is_referring(s, reference))
+		return 0;
+	struct reference_view rv = references_of(s, reference);
+
+	for (unsigned i = 0; i < rv.shape.holds; i++) {
+		uint32_t number = load_u32(rv.holds + 4 * i);
+
+		if (number)
+			numbers[n++] = number;
+	}
+	return n;
+}
+
+uint64_t reference_unprotect(struct store *s, struct block *b)
+{
+	unprotect(s, b);
+	block_change(b, 0, BLOCK_RELEASED);
+	atomic_fetch_add_explicit(&s->references.released_count, 1, memory_order_relaxed);
+	return bytes_of(s, b->item);
+}
+
+void reference_protect_again(struct store *s, struct block *b)
+{
+	if (may_hold(s, 0, bytes_of(s, b->item)))
+		protect(s, b);
+}
+
+/* The holds or the item of the block are others now: see collect.c. One that is held no more is
+ * an entry that can be evicted, from which others are reached. */
+static void stir(struct store *s, struct block *b) REQUIRES(s->references.blocks.lock)
+{
+	if (likely(s->references.collector.phase == COLLECT_IDLE) || (block_state(b) & BLOCK_DEAD))
+		return;
+	collector_reach(s, b);
 }
 
 /* ---- counting ---- */
@@ -336,12 +390,19 @@ static enum store_result take(struct store *s, struct block *b, enum reference_k
 	if (b->references == UINT32_MAX)
 		return STORE_NO_MEMORY;
 	if (kind == REFERENCE_HOLD) {
-		if (!(block_state(b) & BLOCK_PROTECTED)) {
+		uint32_t state = block_state(b);
+
+		if (!(state & BLOCK_PROTECTED)) {
 			if (!may_hold(s, 0, bytes_of(s, b->item)))
 				return STORE_HELD_LIMIT;
 			protect(s, b);
 		}
+		/* What it holds was released with it, and is reached again. */
+		if (state & BLOCK_RELEASED)
+			collector_reach(s, b);
 		b->holds++;
+		s->references.collector.new_holds++;
+		stir(s, b);
 	}
 	b->references++;
 	b->versions += kind == REFERENCE_VERSION;
@@ -358,12 +419,25 @@ static void give(struct store *s, struct block *b, enum reference_kind kind)
 	REQUIRES(s->references.blocks.lock)
 {
 	assert(b->references > 0);
-	if (kind == REFERENCE_HOLD && --b->holds == 0) {
-		unprotect(s, b);
-		block_change(b, BLOCK_RELEASED, 0);
-	}
+	assert(kind != REFERENCE_HOLD);
 	b->references--;
 	b->versions -= kind == REFERENCE_VERSION;
+	free_unreferred(s, b);
+}
+
+static void give_hold(struct store *s, struct block *b, bool collected)
+	REQUIRES(s->references.blocks.lock)
+{
+	assert(b->holds > 0);
+	if (--b->holds == 0) {
+		unprotect(s, b);
+		/* An entry that can be evicted now: what it holds is held by one. */
+		if ((block_state(b) & BLOCK_RELEASED) && !collected)
+			collector_reach(s, b);
+		forget_release(s, b);
+	}
+	stir(s, b);
+	b->references--;
 	free_unreferred(s, b);
 }
 
@@ -525,6 +599,7 @@ static bool inherit_from(struct store *s, struct heir *heir, uint32_t from)
 			return false;
 		b->references++;
 		b->holds++;
+		stir(s, b);
 		store_u32(heir->to.holds + 4 * heir->holds++, number);
 	}
 	return true;
@@ -594,6 +669,7 @@ bool reference_replace(struct store *s, uint64_t hash, uint32_t old, uint32_t re
 			atomic_store_explicit(&b->item, reference, memory_order_release);
 			if (held)
 				protect(s, b);
+			stir(s, b);
 		}
 	}
 	lock_release(&bt->lock);
@@ -667,15 +743,15 @@ void reference_end(struct store *s, uint64_t hash, uint32_t reference)
 
 	if (b) {
 		unprotect(s, b);
+		forget_release(s, b);
 		block_end(bt, b);
-		block_change(b, BLOCK_RELEASED, 0);
 		if (b->references > b->holds)
 			note_event(s);
 	}
 	lock_release(&bt->lock);
 }
 
-static void give_holds(struct store *s, const struct reference_view *rv)
+static void give_holds(struct store *s, const struct reference_view *rv, bool collected)
 	REQUIRES(s->references.blocks.lock)
 {
 	struct block_table *bt = &s->references.blocks;
@@ -685,11 +761,11 @@ static void give_holds(struct store *s, const struct reference_view *rv)
 
 		store_u32(rv->holds + 4 * i, 0);
 		if (number)
-			give(s, block_at(bt, number), REFERENCE_HOLD);
+			give_hold(s, block_at(bt, number), collected);
 	}
 }
 
-void reference_retired(struct store *s, uint32_t reference)
+void reference_retired(struct store *s, uint32_t reference, bool collected)
 {
 	struct block_table *bt = &s->references.blocks;
 	struct reference_view rv = references_of(s, reference);
@@ -699,7 +775,7 @@ void reference_retired(struct store *s, uint32_t reference)
 		return;
 	/* The rest is given back with the item's memory: readers of this turn follow it. */
 	lock_acquire(&bt->lock);
-	give_holds(s, &rv);
+	give_holds(s, &rv, collected);
 	lock_release(&bt->lock);
 }
 
@@ -709,7 +785,7 @@ void reference_release(struct store *s, uint32_t reference)
 	struct reference_view rv = references_of(s, reference);
 
 	lock_acquire(&bt->lock);
-	give_holds(s, &rv);
+	give_holds(s, &rv, false);
 	for (unsigned i = 0; i < rv.shape.followed; i++) {
 		uint32_t entry = load_u32(rv.followed + 4 * i);
 
@@ -743,9 +819,19 @@ bool store_view_references(const struct store_thread *st, const struct item_view
 		const struct block *b = block_find(bt, item_hash(s, view->reference), view->reference);
 
 		info->held_by = b ? b->holds : 0;
+		info->released = b && (block_state(b) & BLOCK_RELEASED);
 		lock_release(&bt->lock);
 	}
 	return word & (WORD_REFERRING | WORD_REFERRED);
+}
+
+static void count_collector(struct references *rf, struct reference_counters *n)
+{
+	lock_acquire(&rf->blocks.lock);
+	n->collector_runs = rf->collector.runs;
+	n->collector_entries = rf->collector.entries;
+	n->collector_bytes = rf->collector.bytes;
+	lock_release(&rf->blocks.lock);
 }
 
 void store_reference_counters(const struct store *s, struct reference_counters *n)
@@ -761,6 +847,7 @@ void store_reference_counters(const struct store *s, struct reference_counters *
 		.held_limit_bytes = reference_held_limit(s),
 		.dead_reclaimed = atomic_load_explicit(&rf->dead_reclaimed, memory_order_relaxed),
 	};
+	count_collector(rf, n);
 }
 
 /* ---- checking ---- */
@@ -769,6 +856,7 @@ void reference_check(struct store *s)
 {
 	struct block_table *bt = &s->references.blocks;
 	uint64_t held = 0;
+	uint32_t released = 0;
 
 	block_table_check(bt);
 	for (uint32_t number = 0; number < block_end_number(bt); number++) {
@@ -786,8 +874,10 @@ void reference_check(struct store *s)
 		assert(!(state & BLOCK_CHAINED) == !is_chained(s, b->item));
 		assert(b->expiry == slab_get_expiry(&s->slab, slab_class_of(&s->slab, b->item), b->item));
 		assert((b->holds > 0) == ((state & (BLOCK_PROTECTED | BLOCK_RELEASED)) != 0));
+		released += (state & BLOCK_RELEASED) != 0;
 		if (state & BLOCK_PROTECTED)
 			held += bytes_of(s, b->item);
 	}
 	assert(held == s->references.held_bytes);
+	assert(released == s->references.released_count);
 }

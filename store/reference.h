@@ -23,12 +23,48 @@
 
 struct index_slot;
 
+enum collect_phase {
+	COLLECT_IDLE,
+	COLLECT_RESET,
+	COLLECT_COUNT,
+	COLLECT_ROOTS,
+	COLLECT_MARK,
+	COLLECT_SWEEP,
+};
+
+/* Where the collector stands (collect.c); under the blocks' lock. */
+struct collector {
+	enum collect_phase phase;
+	uint32_t cursor; /* next block of the phase */
+	uint32_t grey;   /* reached blocks, in a list */
+	bool enabled;    /* runs begin by themselves */
+	bool full;       /* this run spares nothing for its youth */
+	bool full_wanted;
+	uint64_t threshold; /* new holds after which a run begins */
+	uint64_t new_holds;
+	uint32_t roots_second;  /* when this run began to look who was used */
+	uint32_t looked_second; /* when the last one did */
+	uint32_t evict_cursor;
+	uint64_t runs;
+	uint64_t full_runs;
+	uint64_t entries; /* that lost their protection, in all runs, the last, this one */
+	uint64_t bytes;
+	uint64_t last_entries;
+	uint64_t last_bytes;
+	uint64_t run_entries;
+	uint64_t run_bytes;
+};
+
+#define COLLECT_THRESHOLD 700u
+
 struct references {
 	/* const after init */
 	uint32_t held_limit_percent;
 	/* under its own lock, or as it says */
 	struct block_table blocks;
+	struct collector collector;
 	/* atomic */
+	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
 	_Atomic uint64_t events; /* ends and changes by which something else ended */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;
@@ -79,12 +115,29 @@ void reference_published(struct store *s, uint32_t reference);
 void reference_flushed(struct store *s);
 /* reference_end: the life of this referred item is over. */
 void reference_end(struct store *s, uint64_t hash, uint32_t reference);
-/* reference_retired: a referring item is out of the index. */
-void reference_retired(struct store *s, uint32_t reference);
+/* reference_retired: a referring item is out of the index. collected: for being released, so that what
+ * it held is not reached by anybody for that. */
+void reference_retired(struct store *s, uint32_t reference, bool collected);
 /* reference_release: nobody reads this referring item any more; no lock but a bucket's is held. */
 void reference_release(struct store *s, uint32_t reference);
-/* reference_is_held: this referred item must not be evicted. */
-bool reference_is_held(struct store *s, uint64_t hash, uint32_t reference);
+/* reference_protection: may this referred item be evicted? */
+enum protection {
+	PROTECTION_NONE,
+	PROTECTION_HELD,     /* it must not */
+	PROTECTION_RELEASED, /* it is held, but the collector released it: before others */
+};
+enum protection reference_protection(struct store *s, uint64_t hash, uint32_t reference);
+
+/* ---- the collector's; all with the blocks' lock held ---- */
+
+/* reference_held_blocks: of what the item holds; at most REFERENCES_MAX. */
+unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers);
+/* reference_unprotect: takes the protection away; returns the bytes that are no longer held. */
+uint64_t reference_unprotect(struct store *s, struct block *b);
+/* reference_protect_again: gives it back, if the held bytes allow. */
+void reference_protect_again(struct store *s, struct block *b);
+/* collector_reach: the block is reached by a run. */
+void collector_reach(struct store *s, struct block *b);
 
 uint64_t reference_held_limit(const struct store *s);
 /* reference_check: asserts the invariants; no other thread active. */

@@ -227,6 +227,7 @@ struct reference_info {
 	uint8_t dependencies;
 	uint8_t holds;
 	uint32_t held_by;
+	bool released; /* held, but not protected any more: only by others that are only held so */
 };
 bool store_view_references(const struct store_thread *st, const struct item_view *view,
                            struct reference_info *info);
@@ -297,6 +298,16 @@ enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
 /* store_release_bytes: another account needs room; evicts at least that much if it can. */
 bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
+/* The collector of entries that hold each other: any thread, also outside a turn, and several at once.
+ * store_collect_step does a bounded step of a run (it begins one when enough holds were made or one was
+ * asked for); false: nothing is left to do. store_collect_begin asks for a run that spares nothing but
+ * what was used since the last; store_collect_done says whether it is through, and what it released. */
+bool store_collect_step(struct store_thread *st);
+uint64_t store_collect_begin(struct store_thread *st);
+bool store_collect_done(struct store_thread *st, uint64_t run, uint64_t *entries, uint64_t *bytes);
+void store_collect_enable(struct store_thread *st, bool enabled);
+void store_collect_threshold(struct store_thread *st, uint64_t holds);
+
 /* ---- looking: any thread, in a turn ---- */
 
 /* Walks every live item, page by page; start with {0}. Calls `visit` for at most about `max_items`
@@ -336,6 +347,9 @@ struct reference_counters {
 	uint64_t held_bytes;
 	uint64_t held_limit_bytes;
 	uint64_t dead_reclaimed;
+	uint64_t collector_runs;
+	uint64_t collector_entries; /* that lost their protection */
+	uint64_t collector_bytes;
 };
 void store_reference_counters(const struct store *s, struct reference_counters *n);
 

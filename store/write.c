@@ -345,7 +345,7 @@ struct place {
 static bool must_stay(struct store *s, uint32_t reference)
 {
 	return (item_word(chunk_item(s, reference)) & WORD_REFERRED) &&
-	       reference_is_held(s, item_hash(s, reference), reference);
+	       reference_protection(s, item_hash(s, reference), reference) == PROTECTION_HELD;
 }
 
 /* Enters a new key into its locked bucket. When the index has no memory left, another entry of the

@@ -171,6 +171,8 @@ static void *maintain(void *context)
 		if (rounds % 128 == 0)
 			store_set_limit(st, rounds % 256 ? 3u << 20 : 4u << 20);
 		store_maintain(st, atomic_load(&now));
+		for (unsigned i = 0; i < 8 && store_collect_step(st); i++)
+			;
 		sched_yield();
 	}
 	return NULL;
@@ -185,6 +187,8 @@ static void settle(unsigned threads)
 			store_leave(store_thread_get(store, i));
 		}
 		while (store_maintain(store_thread_get(store, threads), atomic_load(&now)))
+			;
+		while (store_collect_step(store_thread_get(store, threads)))
 			;
 	}
 }
@@ -230,6 +234,7 @@ static void stress(const struct policy_ops *policy, unsigned threads, unsigned o
 		fail("no store");
 	atomic_store(&working, threads);
 	atomic_store(&done, false);
+	store_collect_threshold(store_thread_get(store, 0), 50);
 	atomic_store(&hits, 0);
 	atomic_store(&followed, 0);
 	for (unsigned i = 0; i < RESULTS; i++)
@@ -246,11 +251,12 @@ static void stress(const struct policy_ops *policy, unsigned threads, unsigned o
 	store_check(store);
 	store_reference_counters(store, &n);
 	printf("%s, seed %llu: %lu hits, %lu through weak references, %lu stored, %lu without a target, "
-	       "%lu past the held limit, %lu without memory, %llu died\n",
+	       "%lu past the held limit, %lu without memory, %llu died, %llu runs collected %llu\n",
 	       policy->name, (unsigned long long)seed, atomic_load(&hits), atomic_load(&followed),
 	       atomic_load(&results[STORE_OK]), atomic_load(&results[STORE_NOT_FOUND]),
 	       atomic_load(&results[STORE_HELD_LIMIT]), atomic_load(&results[STORE_NO_MEMORY]),
-	       (unsigned long long)n.dead_reclaimed);
+	       (unsigned long long)n.dead_reclaimed, (unsigned long long)n.collector_runs,
+	       (unsigned long long)n.collector_entries);
 	if (!atomic_load(&hits) || !atomic_load(&followed) || !n.dead_reclaimed)
 		fail("the load exercised too little");
 	delete_all(threads);
