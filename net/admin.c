@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/collect.h"
 #include "net/dump.h"
 #include "net/settings.h"
 #include "net/stats.h"
@@ -343,6 +344,9 @@ void admin_dispatch(struct conn *c, const struct request *rq)
 		break;
 	case VERB_WATCH:
 		admin_watch(&ad);
+		break;
+	case VERB_GC:
+		collect_dispatch(c, &ad.words, ad.noreply);
 		break;
 	case VERB_DEBUGTIME:
 		admin_debugtime(&ad);

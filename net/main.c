@@ -21,6 +21,7 @@
 #include "config.h"
 #include "eviction/policy.h"
 #include "net/auth.h"
+#include "net/collect.h"
 #include "net/daemon.h"
 #include "net/event_memory.h"
 #include "net/listener.h"
@@ -32,6 +33,7 @@
 
 #define UPKEEP_IDLE_MS 100
 #define UPKEEP_BUSY_MS 1
+#define UPKEEP_COLLECT_US 300u /* of the collector in one upkeep, at least a step */
 #define DRAIN_CHECK_MS 50
 #define DRAIN_CHECKS 40 /* how often a graceful end looks for connections that are left */
 #define SIGNAL_COUNT 4
@@ -211,6 +213,8 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 	uint32_t ms = UPKEEP_IDLE_MS;
 
 	if (store_maintain(st, clock_now(&p->server.clock)))
+		ms = UPKEEP_BUSY_MS;
+	if (collect_some(&p->server, st, UPKEEP_COLLECT_US))
 		ms = UPKEEP_BUSY_MS;
 	listeners_retry(&p->listeners);
 	struct timeval next = { .tv_usec = ms * 1000 };

@@ -13,6 +13,8 @@ libnet_a_SOURCES = \
 	net/buffer_pool.h \
 	net/clock.c \
 	net/clock.h \
+	net/collect.c \
+	net/collect.h \
 	net/conn.c \
 	net/conn.h \
 	net/counters.def \

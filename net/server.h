@@ -67,6 +67,7 @@ struct server {
 	_Atomic uint64_t listen_disabled_us;
 	_Atomic bool accepting;
 	_Atomic int verbosity;
+	_Atomic uint64_t collector_longest_us; /* of all steps of the collector, see collect.h */
 	_Atomic uint32_t flush_at;    /* server time of a delayed flush_all, 0: none */
 	_Atomic uint64_t limit_bytes; /* -m as it is now (cache_memlimit) */
 

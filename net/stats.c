@@ -268,6 +268,26 @@ static void stats_settings(struct conn *c)
 	conn_reply(c, REPLY_END);
 }
 
+static void stats_references(struct conn *c)
+{
+	struct server *sv = c->worker->server;
+	struct reference_counters n;
+
+	store_reference_counters(sv->store, &n);
+	stat_number(c, "weak_references", n.weak_references);
+	stat_number(c, "dependencies", n.dependencies);
+	stat_number(c, "holds", n.holds);
+	stat_number(c, "control_blocks", n.control_blocks);
+	stat_number(c, "held_bytes", n.held_bytes);
+	stat_number(c, "held_limit_bytes", n.held_limit_bytes);
+	stat_number(c, "dead_reclaimed", n.dead_reclaimed);
+	stat_number(c, "collector_runs", n.collector_runs);
+	stat_number(c, "collector_entries", n.collector_entries);
+	stat_number(c, "collector_bytes", n.collector_bytes);
+	stat_number(c, "collector_longest_us", sv->collector_longest_us);
+	conn_reply(c, REPLY_END);
+}
+
 /* A field of /proc/self/status in kilobytes, as bytes; 0 when it cannot be had. */
 static uint64_t process_status_bytes(const char *field)
 {
@@ -633,6 +653,8 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		start_or_refuse(c, sizeof(struct conns_task), step_conns);
 	else if (word_is(ws, 0, "budget"))
 		stats_budget(c);
+	else if (word_is(ws, 0, "refs"))
+		stats_references(c);
 	else if (word_is(ws, 0, "reset"))
 		stats_reset(c);
 	else if (word_is(ws, 0, "detail"))

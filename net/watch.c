@@ -66,7 +66,7 @@ uint32_t watch_kind(const struct slice *word)
 	return 0;
 }
 
-static void watch_eviction(void *context, const struct item_view *view);
+static void watch_end_of_item(void *context, const struct item_view *view, enum ending ending);
 
 static void hub_update(struct watch_hub *hub)
 {
@@ -76,7 +76,8 @@ static void hub_update(struct watch_hub *hub)
 		kinds |= wr->kinds;
 	atomic_store_explicit(&hub->kinds, kinds, memory_order_relaxed);
 	atomic_store_explicit(&hub->watcher_count, count, memory_order_relaxed);
-	store_on_evict(hub->server->store, kinds & WATCH_EVICTIONS ? watch_eviction : NULL, hub);
+	store_on_end(hub->server->store, kinds & (WATCH_EVICTIONS | WATCH_DELETIONS) ? watch_end_of_item : NULL,
+		     hub);
 }
 
 static size_t watcher_bytes(const struct settings *settings)
@@ -345,13 +346,12 @@ void watch_delete(struct conn *c, const struct request *rq)
 {
 	char key[KEY_TEXT_BYTES];
 
-	hub_print(c->worker->server->watch, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0",
+	hub_print(c->worker->server->watch, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0 reason=deleted",
 		  key_text(key, rq->key, rq->key_length), rq->verb == VERB_META_DELETE ? "md" : "delete", conn_fd(c));
 }
 
-static void watch_eviction(void *context, const struct item_view *view)
+static void watch_eviction(struct watch_hub *hub, const struct item_view *view)
 {
-	struct watch_hub *hub = context;
 	char key[KEY_TEXT_BYTES];
 	int64_t ttl = -1;
 
@@ -361,6 +361,26 @@ static void watch_eviction(void *context, const struct item_view *view)
 		  key_text(key, view->key, view->key_length), view->fetched ? "yes" : "no",
 		  (long long)ttl, store_view_idle_seconds(NULL, view), view->class_index,
 		  view->value_length);
+}
+
+/* What ends by itself, without a command. */
+static void watch_end_of_item(void *context, const struct item_view *view, enum ending ending)
+{
+	static const char *const reasons[] = {
+		[ENDED_DELETED] = "deleted", [ENDED_REPLACED] = "replaced",
+		[ENDED_EVICTED] = "evicted", [ENDED_EXPIRED] = "expired",
+		[ENDED_FLUSHED] = "flushed", [ENDED_DEAD] = "dead",
+		[ENDED_INVALIDATED] = "invalidated", [ENDED_COLLECTED] = "collected",
+	};
+	struct watch_hub *hub = context;
+	char key[KEY_TEXT_BYTES];
+
+	if ((ending == ENDED_EVICTED || ending == ENDED_COLLECTED) && watch_wants(hub, WATCH_EVICTIONS))
+		watch_eviction(hub, view);
+	if (watch_wants(hub, WATCH_DELETIONS))
+		hub_print(hub, WATCH_DELETIONS, "type=deleted key=%s clsid=%u size=%u reason=%s",
+			  key_text(key, view->key, view->key_length), view->class_index,
+			  view->value_length, reasons[ending]);
 }
 
 void watch_conn_new(struct conn *c)

@@ -137,8 +137,8 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
-	void (*_Atomic eviction_seen)(void *context, const struct item_view *view);
-	void *_Atomic eviction_context;
+	void (*_Atomic end_seen)(void *context, const struct item_view *view, enum ending ending);
+	void *_Atomic end_context;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
 	_Atomic uint32_t drain_page; /* where a page without held items is looked for next */
 	/* maintaining thread only */
@@ -205,18 +205,6 @@ bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const ch
                  size_t key_length, struct index_slot *at, uint32_t *reference);
 
 /* ---- reclaim.c ---- */
-
-/* Why an item ended. */
-enum ending {
-	ENDED_DELETED,
-	ENDED_REPLACED,
-	ENDED_EVICTED,
-	ENDED_EXPIRED,
-	ENDED_FLUSHED,
-	ENDED_DEAD,        /* a weak reference, whose target ended */
-	ENDED_INVALIDATED, /* by what it depended on */
-	ENDED_COLLECTED,   /* evicted, though it was held: the collector released it */
-};
 
 enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
 

@@ -72,19 +72,21 @@ static void count_ending(struct store_thread *st, const struct slab_class *sc, s
 	}
 }
 
-void store_on_evict(struct store *s, void (*seen)(void *context, const struct item_view *view),
-                    void *context)
+void store_on_end(struct store *s,
+                  void (*seen)(void *context, const struct item_view *view, enum ending ending),
+                  void *context)
 {
-	atomic_store_explicit(&s->eviction_context, context, memory_order_relaxed);
-	/* release: pairs with the acquire in tell_eviction, which then finds the context */
-	atomic_store_explicit(&s->eviction_seen, seen, memory_order_release);
+	atomic_store_explicit(&s->end_context, context, memory_order_relaxed);
+	/* release: pairs with the acquire in tell_end, which then finds the context */
+	atomic_store_explicit(&s->end_seen, seen, memory_order_release);
 }
 
-static void tell_eviction(struct store_thread *st, const struct slab_class *sc, uint32_t reference)
+static void tell_end(struct store_thread *st, const struct slab_class *sc, uint32_t reference,
+                     enum ending ending)
 {
 	struct store *s = st->store;
-	void (*seen)(void *, const struct item_view *) =
-		atomic_load_explicit(&s->eviction_seen, memory_order_acquire);
+	void (*seen)(void *, const struct item_view *, enum ending) =
+		atomic_load_explicit(&s->end_seen, memory_order_acquire);
 	struct item_view view;
 
 	if (likely(!seen))
@@ -93,7 +95,7 @@ static void tell_eviction(struct store_thread *st, const struct slab_class *sc, 
 	view.age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
 	view.fetched = (atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 	                STATE_FETCHED) != 0;
-	seen(atomic_load_explicit(&s->eviction_context, memory_order_relaxed), &view);
+	seen(atomic_load_explicit(&s->end_context, memory_order_relaxed), &view, ending);
 }
 
 /* What others know of this life, and what it knew of others. */
@@ -116,8 +118,8 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
 	count_ending(st, sc, it, reference, ending);
-	if (ending == ENDED_EVICTED || ending == ENDED_COLLECTED)
-		tell_eviction(st, sc, reference);
+	if (ending != ENDED_REPLACED && ending != ENDED_DELETED)
+		tell_end(st, sc, reference, ending);
 	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)))
 		retire_references(st, reference, word, ending);
 	item_set_kind(it, CHUNK_DETACHED);

@@ -190,11 +190,24 @@ void store_fini(struct store *s); /* no thread may be in a turn */
 struct store_thread *store_thread_get(struct store *s, unsigned index);
 struct budget *store_budget(struct store *s);
 
-/* store_on_evict: `seen` is called for each item that is evicted, by the thread that evicts, with its
- * bucket locked: it must be quick and not call the store. NULL: nobody looks, which costs one load an
- * eviction. `context` is set once and for all. Any thread. */
-void store_on_evict(struct store *s, void (*seen)(void *context, const struct item_view *view),
-                    void *context);
+/* Why an item ended. */
+enum ending {
+	ENDED_DELETED,
+	ENDED_REPLACED,
+	ENDED_EVICTED,
+	ENDED_EXPIRED,
+	ENDED_FLUSHED,
+	ENDED_DEAD,        /* a weak reference, whose target ended */
+	ENDED_INVALIDATED, /* by what it depended on */
+	ENDED_COLLECTED,   /* evicted, though it was held: the collector released it */
+};
+
+/* store_on_end: `seen` is called for each item that the store itself ends, by the thread that does, with its
+ * bucket locked: it must be quick and not call the store. NULL: nobody looks, which costs one load for
+ * each. `context` is set once and for all. Any thread. */
+void store_on_end(struct store *s,
+                  void (*seen)(void *context, const struct item_view *view, enum ending ending),
+                  void *context);
 
 /* ---- any thread, through its own handle ---- */
 void store_enter(struct store_thread *st, uint32_t now);
