@@ -191,7 +191,8 @@ static inline bool entry_is_over(struct store *s, uint32_t reference, uint32_t n
 	uint32_t word = item_word(it);
 
 	return is_expired(slab_get_expiry(&s->slab, sc, reference), now) ||
-	       (unlikely(word & WORD_REFERRING) && reference_is_over(s, now, it, sc->big, word));
+	       (unlikely(word & WORD_REFERRING) &&
+	        reference_is_over(s, now, item_references(it, sc->big, word)));
 }
 
 /* Header, key and value: what the bytes statistic counts. */

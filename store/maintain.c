@@ -13,7 +13,7 @@
 #define EXPIRED_BATCH 8u /* removed between two safe points */
 #define FLUSH_BUCKETS 1024u
 #define FLUSH_ENTRIES 1024u
-#define DEAD_LOOKS 4096u
+#define DEAD_LOOKS 512u
 #define SHRINK_STEPS 4u
 #define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u

@@ -488,9 +488,13 @@ enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum 
 	struct item *it = chunk_item(s, reference);
 	uint32_t word = item_word(it);
 
-	if (likely(!(word & WORD_REFERRING)) || !reference_is_over(s, st->now, it, big, word))
+	if (likely(!(word & WORD_REFERRING)))
 		return otherwise;
-	return reference_is_weak(it, big, word) ? ENDED_DEAD : ENDED_INVALIDATED;
+	char *references = item_references(it, big, word);
+
+	if (!reference_is_over(s, st->now, references))
+		return otherwise;
+	return reference_is_weak(references) ? ENDED_DEAD : ENDED_INVALIDATED;
 }
 
 static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,

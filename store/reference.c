@@ -12,8 +12,8 @@
 /* Blocks that one search looks at; past it the item counts as over. It bounds the time under the lock
  * to a millisecond, and nobody's dependencies are so deep. */
 #define SEARCH_BLOCKS_MAX 8192u
-#define KIND_MASK 3u
-#define KIND_BITS 2
+#define KIND_MASK REFERENCE_KIND_MASK
+#define KIND_BITS REFERENCE_KIND_BITS
 /* Times that memory for one control block is asked for, with a page released between. */
 #define BLOCK_TRIES 64u
 
@@ -71,9 +71,8 @@ struct reference_view {
 	char *holds;    /* block; 0 once it was given back */
 };
 
-static struct reference_view view_references(struct item *it, bool big, uint32_t word)
+static inline struct reference_view view_references(char *at)
 {
-	char *at = item_references(it, big, word);
 	struct reference_view rv = { .shape = references_shape(at) };
 
 	rv.followed = at + REFERENCES_HEADER;
@@ -86,7 +85,8 @@ static struct reference_view references_of(const struct store *s, uint32_t refer
 {
 	struct item *it = chunk_item(s, reference);
 
-	return view_references(it, slab_class_of(&s->slab, reference)->big, item_word(it));
+	return view_references(item_references(it, slab_class_of(&s->slab, reference)->big,
+	                                       item_word(it)));
 }
 
 static bool is_referring(const struct store *s, uint32_t reference)
@@ -97,13 +97,6 @@ static bool is_referring(const struct store *s, uint32_t reference)
 static bool first_is_weak(const struct reference_view *rv)
 {
 	return rv->shape.followed > 0 && (load_u32(rv->followed) & KIND_MASK) == REFERENCE_WEAK;
-}
-
-bool reference_is_weak(struct item *it, bool big, uint32_t word)
-{
-	struct reference_view rv = view_references(it, big, word);
-
-	return first_is_weak(&rv);
 }
 
 /* It lives by others: so do those that live by it. */
@@ -225,28 +218,29 @@ static bool search_all(struct store *s, const struct reference_view *rv, uint32_
 	return sound;
 }
 
-bool reference_is_over(struct store *s, uint32_t now, struct item *it, bool big, uint32_t word)
+bool reference_is_over(struct store *s, uint32_t now, char *at)
 {
-	struct reference_view rv = view_references(it, big, word);
+	struct reference_view rv = view_references(at);
 	const struct block_table *bt = &s->references.blocks;
-	uint64_t stamp = 0;
 	unsigned versions = 0;
 
 	for (unsigned i = 0; i < rv.shape.followed; i++) {
 		uint32_t entry = load_u32(rv.followed + 4 * i);
 		struct block *b = block_at(bt, entry >> KIND_BITS);
 
-		if (stamp == 0)
-			stamp = stamp_now(s, now);
 		if (!is_sound(s, b, now))
 			return true;
 		if ((entry & KIND_MASK) == REFERENCE_VERSION &&
 		    atomic_load_explicit(&b->version, memory_order_acquire) !=
 		            load_u64(rv.versions + 8 * versions++))
 			return true;
-		if ((block_state(b) & BLOCK_CHAINED) &&
-		    atomic_load_explicit(&b->checked, memory_order_relaxed) != stamp)
-			return !search_all(s, &rv, now);
+		/* The stamp first: what was checked at it was sound then. */
+		if (block_state(b) & BLOCK_CHAINED) {
+			uint64_t stamp = stamp_now(s, now);
+
+			if (atomic_load_explicit(&b->checked, memory_order_relaxed) != stamp)
+				return !search_all(s, &rv, now);
+		}
 	}
 	return false;
 }
@@ -543,7 +537,6 @@ bool reference_confirm(struct store *s, uint32_t now, uint32_t reference)
 {
 	struct block_table *bt = &s->references.blocks;
 	struct reference_view rv = references_of(s, reference);
-	struct item *it = chunk_item(s, reference);
 	unsigned versions = 0;
 
 	lock_acquire(&bt->lock);
@@ -560,8 +553,7 @@ bool reference_confirm(struct store *s, uint32_t now, uint32_t reference)
 	for (unsigned i = 0; i < rv.shape.holds; i++)
 		sound &= is_sound(s, block_at(bt, load_u32(rv.holds + 4 * i)), now);
 	lock_release(&bt->lock);
-	return sound && !reference_is_over(s, now, it, slab_class_of(&s->slab, reference)->big,
-	                                   item_word(it));
+	return sound && !reference_is_over(s, now, rv.followed - REFERENCES_HEADER);
 }
 
 /* ---- inheriting ---- */

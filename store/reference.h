@@ -20,6 +20,8 @@
 /* A weak reference that leads to one that leads to one ... so many times at most. */
 #define WEAK_STEPS_MAX 8u
 #define REFERENCE_EVENTS_FIRST 1u
+#define REFERENCE_KIND_MASK 3u
+#define REFERENCE_KIND_BITS 2
 
 struct index_slot;
 
@@ -79,10 +81,14 @@ void references_fini(struct references *rf);
 
 /* ---- reading: any thread in a turn, no lock needed, a bucket's lock allowed ---- */
 
-/* reference_is_over: one of those that this item lives by is over. The item is a referring one. */
-bool reference_is_over(struct store *s, uint32_t now, struct item *it, bool big, uint32_t word);
-/* reference_is_weak: of a referring item. */
-bool reference_is_weak(struct item *it, bool big, uint32_t word);
+/* reference_is_over: one of those that a referring item lives by is over; `at`: item_references of it. */
+bool reference_is_over(struct store *s, uint32_t now, char *at);
+/* reference_is_weak: it is a weak reference. */
+static inline bool reference_is_weak(const char *at)
+{
+	/* The first of those that it lives by, whose lowest bits are its kind. */
+	return at[0] != 0 && (at[REFERENCES_HEADER] & REFERENCE_KIND_MASK) == REFERENCE_WEAK;
+}
 /* reference_target: the item that a weak reference leads to, 0 past WEAK_STEPS_MAX. It is not over if
  * the reference is not. */
 uint32_t reference_target(const struct store *s, uint32_t reference);

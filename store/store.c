@@ -84,13 +84,19 @@ static inline uint32_t fill_view(const struct store *s, uint32_t reference, stru
 		view->part_length = view->value_length;
 		view->client_flags = 0;
 	} else {
-		view->key = item_key(it, sc->big, word);
-		view->value_length = view->part_length = item_value_length(sc, it, word);
+		uint32_t fields = item_fields_bytes(it, sc->big, word);
+
+		view->key = item_fields(it, sc->big) + fields;
+		view->value_length = sc->big ? it->value_length
+		                             : sc->chunk_bytes - ITEM_SMALL_HEADER - fields - key_length -
+		                                       it->slack;
+		view->part_length = view->value_length;
 		if (sc->big && it->next)
 			view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) -
 			                    key_length;
 		view->client_flags = item_client_flags(it, sc->big, word);
-		if (unlikely(word & WORD_REFERRING) && reference_is_weak(it, sc->big, word)) {
+		if (unlikely(word & WORD_REFERRING) &&
+		    reference_is_weak(item_references(it, sc->big, word))) {
 			view->weak = true;
 			view->target = view->key + key_length;
 			view->target_length = (uint8_t)view->value_length;
@@ -353,7 +359,7 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 		return NULL;
 	}
 	if (unlikely(word & WORD_REFERRING) &&
-	    reference_is_over(st->store, st->now, view->item, sc->big, word))
+	    reference_is_over(st->store, st->now, item_references(view->item, sc->big, word)))
 		return NULL;
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
