@@ -34,6 +34,7 @@
 #define BLOCK_MARKED 0x80u    /* the collector reached it */
 #define BLOCK_LISTED 0x100u   /* in the collector's list; whoever takes it out frees it if it must go */
 #define BLOCK_USED 0x200u     /* not free */
+#define BLOCK_PARKED 0x400u   /* protected, and out of the policy's queue */
 
 struct block {
 	/* read without a lock, written under it */

@@ -111,22 +111,24 @@ static void count_inner(struct store *s, struct block *b)
 		block_at(&s->references.blocks, targets[i])->inner++;
 }
 
-static void sweep_one(struct store *s, struct block *b, uint32_t now)
+static void sweep_one(struct store_thread *st, struct block *b)
 {
+	struct store *s = st->store;
 	struct collector *co = &s->references.collector;
 
-	if (was_used(s, b, now)) {
+	if (was_used(s, b, st->now)) {
 		collector_reach(s, b);
 		return;
 	}
 	if (!(block_state(b) & BLOCK_PROTECTED))
 		return;
 	co->run_entries++;
-	co->run_bytes += reference_unprotect(s, b);
+	co->run_bytes += reference_unprotect(st, b);
 }
 
-static void visit(struct store *s, struct block *b, uint32_t now)
+static void visit(struct store_thread *st, struct block *b)
 {
+	struct store *s = st->store;
 	struct collector *co = &s->references.collector;
 
 	if (co->phase == COLLECT_RESET) {
@@ -139,14 +141,15 @@ static void visit(struct store *s, struct block *b, uint32_t now)
 	if (co->phase == COLLECT_COUNT)
 		count_inner(s, b);
 	else if (co->phase == COLLECT_SWEEP)
-		sweep_one(s, b, now);
-	else if (was_used(s, b, now) || b->holds > b->inner)
+		sweep_one(st, b);
+	else if (was_used(s, b, st->now) || b->holds > b->inner)
 		collector_reach(s, b);
 }
 
 /* The step's share of the blocks. True when the phase is through. */
-static bool visit_some(struct store *s, uint32_t now)
+static bool visit_some(struct store_thread *st)
 {
+	struct store *s = st->store;
 	struct collector *co = &s->references.collector;
 	const struct block_table *bt = &s->references.blocks;
 	uint32_t end = block_end_number(bt);
@@ -159,7 +162,7 @@ static bool visit_some(struct store *s, uint32_t now)
 		if (!block_is_used(bt, number))
 			continue;
 		blocks++;
-		visit(s, block_at(bt, number), now);
+		visit(st, block_at(bt, number));
 	}
 	return false;
 }
@@ -173,7 +176,7 @@ static void begin_run(struct collector *co, bool full)
 	co->run_entries = co->run_bytes = 0;
 }
 
-static void end_run(struct collector *co, uint32_t now)
+static void end_run(struct collector *co)
 {
 	co->phase = COLLECT_IDLE;
 	co->looked_second = co->roots_second;
@@ -192,13 +195,14 @@ static void next_phase(struct collector *co, uint32_t now)
 	if (co->phase == COLLECT_COUNT)
 		co->roots_second = now;
 	if (co->phase == COLLECT_SWEEP)
-		end_run(co, now);
+		end_run(co);
 	else
 		co->phase++;
 }
 
-static void step(struct store *s, uint32_t now)
+static void step(struct store_thread *st)
 {
+	struct store *s = st->store;
 	struct collector *co = &s->references.collector;
 
 	/* What was reached comes first: a sweep would else take what it leads to. */
@@ -210,8 +214,8 @@ static void step(struct store *s, uint32_t now)
 	}
 	if (co->phase == COLLECT_IDLE)
 		return;
-	if (co->phase == COLLECT_MARK || visit_some(s, now))
-		next_phase(co, now);
+	if (co->phase == COLLECT_MARK || visit_some(st))
+		next_phase(co, st->now);
 }
 
 static bool must_begin(const struct collector *co)
@@ -229,7 +233,7 @@ bool store_collect_step(struct store_thread *st)
 		begin_run(co, co->full_wanted);
 		co->full_wanted = false;
 	}
-	step(st->store, st->now);
+	step(st);
 	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(co);
 
 	lock_release(&rf->blocks.lock);

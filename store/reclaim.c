@@ -17,7 +17,7 @@
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
-#define KEPT_TRIES 8u
+#define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
 #define PAGE_LOOKS 256u      /* for a page without held items */
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
@@ -105,9 +105,9 @@ static void retire_references(struct store_thread *st, uint32_t reference, uint3
 	struct store *s = st->store;
 
 	if ((word & WORD_REFERRED) && ending != ENDED_REPLACED)
-		reference_end(s, item_hash(s, reference), reference);
+		reference_end(st, item_hash(s, reference), reference);
 	if (word & WORD_REFERRING)
-		reference_retired(s, reference, ending == ENDED_COLLECTED);
+		reference_retired(st, reference, ending == ENDED_COLLECTED);
 }
 
 void retire(struct store_thread *st, uint32_t reference, enum ending ending)
@@ -180,7 +180,7 @@ void discard(struct store_thread *st, uint32_t reference)
 	struct item *it = chunk_item(st->store, reference);
 
 	if (unlikely(item_word(it) & WORD_REFERRING))
-		reference_release(st->store, reference);
+		reference_release(st, reference);
 	if (slab_class_of(&st->store->slab, reference)->big)
 		put_segments(st, it->next);
 	put_one(st, reference);
@@ -236,7 +236,7 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 			if (held)
 				lock_release(&held->lock);
 			held = NULL;
-			reference_release(st->store, reference);
+			reference_release(st, reference);
 		}
 		if (!held) {
 			held = sc;
@@ -538,7 +538,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 }
 
 /* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many; *kept says how many more
- * were named, and are held: they are back in the queue. */
+ * were named, and are held: those are not named again. */
 static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsigned *kept)
 {
 	struct store *s = st->store;
@@ -573,23 +573,26 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 
 		removed += removal == REMOVAL_DONE;
 		if (unlikely(removal == REMOVAL_HELD)) {
-			ring_push(st, victim);
+			reference_park(st, hashes[i], victim);
 			++*kept;
 		}
 	}
 	return removed;
 }
 
-/* Where many are held, the policy names others after them; past some tries other classes are asked. */
-static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+/* Where many are held, the policy names others after them. False: it names nobody. */
+static bool evict_batch(struct store_thread *st, struct slab_class *sc)
 {
-	for (unsigned i = 0; i < KEPT_TRIES; i++) {
-		unsigned kept = 0, removed = evict_some(st, sc, &kept);
+	unsigned kept = 0, before = 0;
 
-		if (likely(removed || kept == 0))
-			return removed;
+	for (unsigned i = 0; i < KEPT_TRIES; i++) {
+		if (likely(evict_some(st, sc, &kept)))
+			return true;
+		if (kept == before)
+			return false;
+		before = kept;
 	}
-	return 0;
+	return true;
 }
 
 /* ---- pages ---- */

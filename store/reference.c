@@ -310,12 +310,25 @@ static void protect(struct store *s, struct block *b) REQUIRES(s->references.blo
 	block_change(b, 0, BLOCK_PROTECTED);
 }
 
-static void unprotect(struct store *s, struct block *b) REQUIRES(s->references.blocks.lock)
+/* unpark: `stays`: the item does, and can be evicted like others. */
+static void unpark(struct store_thread *st, struct block *b, bool stays)
 {
+	if (!(block_state(b) & BLOCK_PARKED))
+		return;
+	block_change(b, BLOCK_PARKED, 0);
+	atomic_fetch_sub_explicit(&st->store->references.parked_count, 1, memory_order_relaxed);
+	if (stays)
+		ring_push(st, b->item);
+}
+
+static void unprotect(struct store_thread *st, struct block *b, bool stays)
+{
+	struct store *s = st->store;
 	uint32_t item = atomic_load_explicit(&b->item, memory_order_relaxed);
 
 	if (!(block_state(b) & BLOCK_PROTECTED))
 		return;
+	unpark(st, b, stays);
 	atomic_fetch_sub_explicit(&s->references.held_bytes, bytes_of(s, item), memory_order_relaxed);
 	count_held_pages(s, item, -1);
 	block_change(b, BLOCK_PROTECTED, 0);
@@ -335,6 +348,23 @@ enum protection reference_protection(struct store *s, uint64_t hash, uint32_t re
 	                                : PROTECTION_NONE;
 }
 
+void reference_park(struct store_thread *st, uint64_t hash, uint32_t reference)
+{
+	struct block_table *bt = &st->store->references.blocks;
+
+	lock_acquire(&bt->lock);
+	struct block *b = block_find(bt, hash, reference);
+
+	if (!b || !(block_state(b) & BLOCK_PROTECTED)) {
+		/* Held no more, or gone: the policy finds out. */
+		ring_push(st, reference);
+	} else if (!(block_state(b) & BLOCK_PARKED)) {
+		block_change(b, 0, BLOCK_PARKED);
+		atomic_fetch_add_explicit(&st->store->references.parked_count, 1, memory_order_relaxed);
+	}
+	lock_release(&bt->lock);
+}
+
 unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers)
 {
 	unsigned n = 0;
@@ -352,9 +382,11 @@ unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32
 	return n;
 }
 
-uint64_t reference_unprotect(struct store *s, struct block *b)
+uint64_t reference_unprotect(struct store_thread *st, struct block *b)
 {
-	unprotect(s, b);
+	struct store *s = st->store;
+
+	unprotect(st, b, true);
 	block_change(b, 0, BLOCK_RELEASED);
 	atomic_fetch_add_explicit(&s->references.released_count, 1, memory_order_relaxed);
 	return bytes_of(s, b->item);
@@ -419,12 +451,13 @@ static void give(struct store *s, struct block *b, enum reference_kind kind)
 	free_unreferred(s, b);
 }
 
-static void give_hold(struct store *s, struct block *b, bool collected)
-	REQUIRES(s->references.blocks.lock)
+static void give_hold(struct store_thread *st, struct block *b, bool collected)
 {
+	struct store *s = st->store;
+
 	assert(b->holds > 0);
 	if (--b->holds == 0) {
-		unprotect(s, b);
+		unprotect(st, b, true);
 		/* An entry that can be evicted now: what it holds is held by one. */
 		if ((block_state(b) & BLOCK_RELEASED) && !collected)
 			collector_reach(s, b);
@@ -634,8 +667,10 @@ static void note_own_version(struct store *s, uint32_t reference, const struct b
 	}
 }
 
-bool reference_replace(struct store *s, uint64_t hash, uint32_t old, uint32_t reference, bool changes)
+bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uint32_t reference,
+                       bool changes)
 {
+	struct store *s = st->store;
 	struct block_table *bt = &s->references.blocks;
 	bool replaced = true;
 
@@ -648,7 +683,7 @@ bool reference_replace(struct store *s, uint64_t hash, uint32_t old, uint32_t re
 		replaced = !held || may_hold(s, bytes_of(s, old), bytes_of(s, reference));
 		if (replaced) {
 			if (held)
-				unprotect(s, b);
+				unprotect(st, b, false);
 			note_own_version(s, reference, b, changes);
 			atomic_store_explicit(&b->expiry,
 			                      slab_get_expiry(&s->slab,
@@ -726,15 +761,16 @@ void reference_flushed(struct store *s)
 	note_event(s);
 }
 
-void reference_end(struct store *s, uint64_t hash, uint32_t reference)
+void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference)
 {
+	struct store *s = st->store;
 	struct block_table *bt = &s->references.blocks;
 
 	lock_acquire(&bt->lock);
 	struct block *b = block_find(bt, hash, reference);
 
 	if (b) {
-		unprotect(s, b);
+		unprotect(st, b, false);
 		forget_release(s, b);
 		block_end(bt, b);
 		if (b->references > b->holds)
@@ -743,22 +779,22 @@ void reference_end(struct store *s, uint64_t hash, uint32_t reference)
 	lock_release(&bt->lock);
 }
 
-static void give_holds(struct store *s, const struct reference_view *rv, bool collected)
-	REQUIRES(s->references.blocks.lock)
+static void give_holds(struct store_thread *st, const struct reference_view *rv, bool collected)
 {
-	struct block_table *bt = &s->references.blocks;
+	struct block_table *bt = &st->store->references.blocks;
 
 	for (unsigned i = 0; i < rv->shape.holds; i++) {
 		uint32_t number = load_u32(rv->holds + 4 * i);
 
 		store_u32(rv->holds + 4 * i, 0);
 		if (number)
-			give_hold(s, block_at(bt, number), collected);
+			give_hold(st, block_at(bt, number), collected);
 	}
 }
 
-void reference_retired(struct store *s, uint32_t reference, bool collected)
+void reference_retired(struct store_thread *st, uint32_t reference, bool collected)
 {
+	struct store *s = st->store;
 	struct block_table *bt = &s->references.blocks;
 	struct reference_view rv = references_of(s, reference);
 
@@ -767,17 +803,18 @@ void reference_retired(struct store *s, uint32_t reference, bool collected)
 		return;
 	/* The rest is given back with the item's memory: readers of this turn follow it. */
 	lock_acquire(&bt->lock);
-	give_holds(s, &rv, collected);
+	give_holds(st, &rv, collected);
 	lock_release(&bt->lock);
 }
 
-void reference_release(struct store *s, uint32_t reference)
+void reference_release(struct store_thread *st, uint32_t reference)
 {
+	struct store *s = st->store;
 	struct block_table *bt = &s->references.blocks;
 	struct reference_view rv = references_of(s, reference);
 
 	lock_acquire(&bt->lock);
-	give_holds(s, &rv, false);
+	give_holds(st, &rv, false);
 	for (unsigned i = 0; i < rv.shape.followed; i++) {
 		uint32_t entry = load_u32(rv.followed + 4 * i);
 
@@ -849,6 +886,7 @@ void reference_check(struct store *s)
 	struct block_table *bt = &s->references.blocks;
 	uint64_t held = 0;
 	uint32_t released = 0;
+	uint64_t parked = 0;
 
 	block_table_check(bt);
 	for (uint32_t number = 0; number < block_end_number(bt); number++) {
@@ -858,7 +896,7 @@ void reference_check(struct store *s)
 		uint32_t state = block_state(b);
 
 		if (state & BLOCK_DEAD) {
-			assert(!(state & (BLOCK_PROTECTED | BLOCK_RELEASED)));
+			assert(!(state & (BLOCK_PROTECTED | BLOCK_RELEASED | BLOCK_PARKED)));
 			continue;
 		}
 		assert(item_kind(chunk_item(s, b->item)) == CHUNK_ITEM);
@@ -867,9 +905,12 @@ void reference_check(struct store *s)
 		assert(b->expiry == slab_get_expiry(&s->slab, slab_class_of(&s->slab, b->item), b->item));
 		assert((b->holds > 0) == ((state & (BLOCK_PROTECTED | BLOCK_RELEASED)) != 0));
 		released += (state & BLOCK_RELEASED) != 0;
+		parked += (state & BLOCK_PARKED) != 0;
+		assert(!(state & BLOCK_PARKED) || (state & BLOCK_PROTECTED));
 		if (state & BLOCK_PROTECTED)
 			held += bytes_of(s, b->item);
 	}
 	assert(held == s->references.held_bytes);
 	assert(released == s->references.released_count);
+	assert(parked == s->references.parked_count);
 }

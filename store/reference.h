@@ -67,6 +67,7 @@ struct references {
 	struct collector collector;
 	/* atomic */
 	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
+	_Atomic uint64_t parked_count;   /* PARKED, the same */
 	_Atomic uint64_t events; /* ends and changes by which something else ended */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;
@@ -109,7 +110,7 @@ bool reference_inherit(struct store *s, uint32_t reference, uint32_t old, uint32
 /* reference_replace: the life goes on with another item; bucket locked, before the index says so. False
  * if it is held and would take more than may be held. reference_changed: after it, if that changes the
  * value. */
-bool reference_replace(struct store *s, uint64_t hash, uint32_t old, uint32_t reference, bool changes);
+bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uint32_t reference, bool changes);
 void reference_changed(struct store *s, uint64_t hash, uint32_t reference);
 /* reference_touched: the expiry of a referred item is another; bucket locked. */
 void reference_touched(struct store *s, uint64_t hash, uint32_t reference, uint32_t expiry);
@@ -120,12 +121,12 @@ void reference_published(struct store *s, uint32_t reference);
 /* reference_flushed: everything ended at once, of whatever bucket. */
 void reference_flushed(struct store *s);
 /* reference_end: the life of this referred item is over. */
-void reference_end(struct store *s, uint64_t hash, uint32_t reference);
+void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference);
 /* reference_retired: a referring item is out of the index. collected: for being released, so that what
  * it held is not reached by anybody for that. */
-void reference_retired(struct store *s, uint32_t reference, bool collected);
+void reference_retired(struct store_thread *st, uint32_t reference, bool collected);
 /* reference_release: nobody reads this referring item any more; no lock but a bucket's is held. */
-void reference_release(struct store *s, uint32_t reference);
+void reference_release(struct store_thread *st, uint32_t reference);
 /* reference_protection: may this referred item be evicted? */
 enum protection {
 	PROTECTION_NONE,
@@ -133,13 +134,16 @@ enum protection {
 	PROTECTION_RELEASED, /* it is held, but the collector released it: before others */
 };
 enum protection reference_protection(struct store *s, uint64_t hash, uint32_t reference);
+/* reference_park: the policy named this item, which left its queue thereby, and it was found to be held. It
+ * stays out of the queue, so that it is not named again, until nobody holds it any more. */
+void reference_park(struct store_thread *st, uint64_t hash, uint32_t reference);
 
 /* ---- the collector's; all with the blocks' lock held ---- */
 
 /* reference_held_blocks: of what the item holds; at most REFERENCES_MAX. */
 unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers);
 /* reference_unprotect: takes the protection away; returns the bytes that are no longer held. */
-uint64_t reference_unprotect(struct store *s, struct block *b);
+uint64_t reference_unprotect(struct store_thread *st, struct block *b);
 /* reference_protect_again: gives it back, if the held bytes allow. */
 void reference_protect_again(struct store *s, struct block *b);
 /* collector_reach: the block is reached by a run. */

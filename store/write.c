@@ -394,12 +394,12 @@ static void write_state(struct store_thread *st, uint64_t hash, uint32_t referen
 }
 
 /* What others know of the key's life goes on with another item, or ends if that was over. */
-static enum store_result hand_over(struct store *s, uint64_t hash, uint32_t reference,
+static enum store_result hand_over(struct store_thread *st, uint64_t hash, uint32_t reference,
                                    const struct place *place)
 {
 	if (!place->alive)
-		reference_end(s, hash, place->old);
-	else if (!reference_replace(s, hash, place->old, reference, place->changes))
+		reference_end(st, hash, place->old);
+	else if (!reference_replace(st, hash, place->old, reference, place->changes))
 		return STORE_HELD_LIMIT;
 	return STORE_OK;
 }
@@ -415,7 +415,7 @@ static enum store_result publish(struct store_thread *st, struct bucket *b, uint
 	bool referred = old && unlikely(item_word(chunk_item(s, old)) & WORD_REFERRED);
 
 	*delta = 0;
-	if (unlikely(referred) && hand_over(s, hash, reference, place) != STORE_OK)
+	if (unlikely(referred) && hand_over(st, hash, reference, place) != STORE_OK)
 		return STORE_HELD_LIMIT;
 	write_state(st, hash, reference, old);
 	item_set_kind_owned(it, CHUNK_ITEM);
