@@ -227,7 +227,7 @@ static void entry_hit(struct mini_cache *m, uint32_t reference)
 static void entry_add(struct mini_cache *m, uint64_t hash, uint32_t weight)
 {
 	const struct policy_ops *ops = m->queue.ops;
-	bool proven = ops->recall && ops->recall(&m->shared, hash);
+	bool proven = ops->recall && ops->recall(&m->shared, hash) == GHOST_UNPROVEN;
 	uint32_t reference;
 
 	while (m->weight + weight > m->capacity || m->entry_count >= m->entries_max)

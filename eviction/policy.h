@@ -21,7 +21,7 @@
  *
  * What all queues of one cache share (memory, ghosts, what was learned) is in struct policy_shared.
  * Keys come in there: `recall` when one is stored that was absent, `bury` when one was evicted. A key
- * that recall vouches for, or whose former item was proven, is stored with STATE_PROVEN set.
+ * that recall knows as unproven, or whose former item was proven, is stored with STATE_PROVEN set.
  */
 #ifndef LARDER_POLICY_H
 #define LARDER_POLICY_H
@@ -253,6 +253,9 @@ struct policy_ops {
 	 * called without the lock, on chunks of any state. */
 	void (*prefetch)(const struct policy_queue *q, uint32_t reference);
 	void (*remove)(struct policy_queue *q, uint32_t reference);
+	/* May be absent. The item of a linked chunk now lies in another, which takes its place in the order;
+	 * without it the new chunk is inserted and the old one removed. */
+	void (*move)(struct policy_queue *q, uint32_t to, uint32_t from);
 	unsigned (*victims)(struct policy_queue *q, uint32_t *references, unsigned max);
 	uint32_t (*oldest)(struct policy_queue *q);
 	bool (*linked)(const struct policy_queue *q, uint32_t reference);
@@ -261,8 +264,9 @@ struct policy_ops {
 	void (*page_add)(struct policy_queue *q, uint32_t page_number);
 	void (*page_remove)(struct policy_queue *q, uint32_t page_number);
 	/* The rest: any thread, no lock; may be absent. */
-	/* recall: is this key, just stored, one that left too early? Learns from the answer. */
-	bool (*recall)(struct policy_shared *sh, uint64_t hash);
+	/* recall: is this key, just stored, one that was evicted of late? Learns from the answer. One that
+	 * left unproven is stored as proven. */
+	enum ghost_origin (*recall)(struct policy_shared *sh, uint64_t hash);
 	/* bury: a key was evicted; proven as its state said, or as its victim was. */
 	void (*bury)(struct policy_shared *sh, uint64_t hash, bool proven);
 };

@@ -338,15 +338,13 @@ static void learn(struct policy_shared *sh, bool proven)
 	atomic_store_explicit(&sh->small_share, (uint32_t)share, memory_order_relaxed);
 }
 
-static bool s3_recall(struct policy_shared *sh, uint64_t hash)
+static enum ghost_origin s3_recall(struct policy_shared *sh, uint64_t hash)
 {
 	enum ghost_origin origin = ghost_take(&sh->ghosts, hash);
 
-	if (origin == GHOST_NONE)
-		return false;
-	learn(sh, origin == GHOST_PROVEN);
-	/* What left main had its time there: it begins again in the small queue. */
-	return origin == GHOST_UNPROVEN;
+	if (origin != GHOST_NONE)
+		learn(sh, origin == GHOST_PROVEN);
+	return origin;
 }
 
 /* One in so many keys is counted, so that the counts' cache line stays quiet. */

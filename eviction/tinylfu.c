@@ -134,6 +134,15 @@ static void tinylfu_remove(struct policy_queue *q, uint32_t reference)
 	q->count--;
 }
 
+static void tinylfu_move(struct policy_queue *q, uint32_t to, uint32_t from)
+{
+	unsigned segment = state_get(&q->space, from) & SEGMENT;
+
+	list_replace(q, list_with(q, from), to, from);
+	state_change(&q->space, from, SEGMENT, 0);
+	state_change(&q->space, to, SEGMENT, segment);
+}
+
 static uint32_t main_victim(const struct policy_queue *q)
 {
 	uint32_t tail = q->u.tinylfu.probation.tail;
@@ -205,6 +214,7 @@ const struct policy_ops policy_tinylfu = {
 	.hit = tinylfu_hit,
 	.prefetch = list_prefetch,
 	.remove = tinylfu_remove,
+	.move = tinylfu_move,
 	.victims = tinylfu_victims,
 	.oldest = tinylfu_oldest,
 	.linked = tinylfu_linked,

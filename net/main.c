@@ -409,8 +409,12 @@ static void finish(struct program *p)
 	if (p->base)
 		event_base_free(p->base);
 	event_memory_install(NULL);
-	if (p->store)
+	if (p->store) {
+#ifdef LARDER_INVARIANTS
+		store_check(p->store);
+#endif
 		store_fini(p->store);
+	}
 	if (p->has_auth)
 		auth_fini(&p->auth);
 	remove_pid(p);

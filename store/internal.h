@@ -81,6 +81,11 @@ struct class_counters {
 #undef X
 };
 
+static inline void counter_add_one(counter *c)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 #define COUNT(st, class_index, name, n)                                                            \
 	do {                                                                                       \
 		counter *counted = &(st)->classes[class_index].name;                               \
@@ -102,6 +107,7 @@ struct store_thread {
 	struct stock stocks[SLAB_CLASS_MAX];
 	/* read by stats */
 	counter total_items;
+	counter new_keys; /* stored while absent */
 	struct class_counters classes[SLAB_CLASS_MAX];
 	/* shared with whoever drains */
 	struct ring ring;
@@ -125,6 +131,7 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
+	_Atomic uint64_t lost_to_moves; /* items that were read, evicted to vacate pages */
 	void (*_Atomic eviction_seen)(void *context, const struct item_view *view);
 	void *_Atomic eviction_context;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
@@ -183,7 +190,14 @@ bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const ch
 /* ---- reclaim.c ---- */
 
 /* Why an item ended. */
-enum ending { ENDED_DELETED, ENDED_REPLACED, ENDED_EVICTED, ENDED_EXPIRED, ENDED_FLUSHED };
+enum ending {
+	ENDED_DELETED,
+	ENDED_REPLACED,
+	ENDED_EVICTED,
+	ENDED_EXPIRED,
+	ENDED_FLUSHED,
+	ENDED_MOVED, /* the item lives on in another chunk */
+};
 
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
@@ -203,8 +217,8 @@ uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
  * leaves a ghost, proven or not. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
 bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
-/* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
-bool release_page(struct store_thread *st, const struct slab_class *except);
+/* evict_batch: up to a stockful of the class's items into limbo; returns how many. A safe point. */
+unsigned evict_batch(struct store_thread *st, struct slab_class *sc);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
 void return_stocks(struct store_thread *st, bool all);
 /* yield_drained: if pages began to drain since the last call, gives this thread's share of them. */
@@ -224,5 +238,16 @@ void drain_rings(struct store *s);
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);
 void flush_count(struct store_thread *st);
+
+/* ---- pages.c ---- */
+
+/* take_page_for: a page of another class is freed if this one would gain more by it; a safe point. */
+bool take_page_for(struct store_thread *st, struct slab_class *sc);
+/* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
+bool release_page(struct store_thread *st, const struct slab_class *except);
+/* release_empty_page: closes a page that holds nothing, of whatever class. */
+bool release_empty_page(struct store_thread *st);
+/* note_evictions: so many of the class's items were evicted; any thread. */
+void note_evictions(struct slab_class *sc, unsigned evicted);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * reclaim.c: where memory comes from when there is none: what was removed and is past its grace
- * period, fresh pages, the policy's victims, pages of other classes.
+ * period, fresh pages, the policy's victims, pages of other classes (pages.c).
  *
  * A safe point is a call at which the thread holds no pointer into the store. Only there may a
  * thread wait for others' turns to end, since only there it can end its own; and it must hold no
@@ -11,15 +11,11 @@
 /* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
  * microseconds; past the spins of lock_backoff each try yields the core. */
 #define WAIT_TRIES 20000u
-#define DRAIN_TRIES 300u
-#define STEAL_TRIES 8u
 #define ROOM_FAILURES 24u     /* nothing to evict: what others are filling may yet be published */
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
-/* Compare ages with other classes every so many eviction batches. */
-#define COMPARE_EVERY 4u
 
 void quiesce(struct store_thread *st)
 {
@@ -95,7 +91,8 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
-	count_ending(st, sc, it, reference, ending);
+	if (ending != ENDED_MOVED)
+		count_ending(st, sc, it, reference, ending);
 	if (ending == ENDED_EVICTED)
 		tell_eviction(st, sc, reference);
 	item_set_kind(it, CHUNK_DETACHED);
@@ -466,8 +463,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	return n;
 }
 
-/* Evicts up to EVICT_BATCH items of the class into limbo. Returns how many. */
-static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
+unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 {
 	struct store *s = st->store;
 	uint32_t victims[EVICT_BATCH];
@@ -497,165 +493,8 @@ static unsigned evict_batch(struct store_thread *st, struct slab_class *sc)
 	for (unsigned i = 0; i < n; i++)
 		removed += evict_reference(st, victims[i] & ~VICTIM_PROVEN, hashes[i],
 		                           victims[i] & VICTIM_PROVEN);
+	note_evictions(sc, removed);
 	return removed;
-}
-
-/* ---- pages ---- */
-
-/* The class's next victim that is still an item. Removed items leave the queue here instead of when
- * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
-static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
-{
-	uint32_t oldest;
-
-	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
-		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
-			break;
-		sc->queue.ops->remove(&sc->queue, oldest);
-	}
-	return oldest;
-}
-
-/* Idle seconds of the class's next victim and its page; false if the class has none. A class with
- * an empty page is the best donor of all. */
-static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
-{
-	bool found = false;
-
-	lock_acquire(&sc->lock);
-	uint32_t oldest = oldest_item(s, sc);
-
-	if (sc->partial_tail && s->slab.pages[sc->partial_tail].used_count == 0) {
-		*age = UINT32_MAX;
-		*page_number = sc->partial_tail;
-		found = true;
-	} else if (oldest) {
-		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
-		*page_number = slab_page_number(&s->slab, oldest);
-		found = true;
-	}
-	lock_release(&sc->lock);
-	return found;
-}
-
-struct donor {
-	struct slab_class *sc;
-	uint32_t page_number;
-	uint32_t age;
-	uint64_t weight;
-};
-
-/* The class whose next victim is idle longest; of several, the one with most pages. */
-static bool find_donor(struct store *s, const struct slab_class *except, struct donor *best)
-{
-	*best = (struct donor){ 0 };
-	for (unsigned i = 1; i <= s->slab.class_count; i++) {
-		struct slab_class *sc = &s->slab.classes[i];
-		uint32_t age, page_number;
-
-		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number))
-			continue;
-		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
-			*best = (struct donor){ sc, page_number, age, sc->page_count };
-	}
-	return best->sc != NULL;
-}
-
-/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
-static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
-{
-	struct store *s = st->store;
-	struct item *it = chunk_item(s, reference);
-	enum chunk_kind kind = item_kind(it);
-
-	if (kind == CHUNK_SEGMENT) {
-		reference = ((struct segment *)it)->head;
-		if (!reference || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-			return;
-		sc = slab_class_of(&s->slab, reference);
-	} else if (kind != CHUNK_ITEM) {
-		return;
-	}
-	reclaim_room(st);
-	/* The safe point above may have let the item go. */
-	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-		return;
-	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
-
-	evict_reference(st, reference, item_hash(s, reference), proven);
-}
-
-static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
-{
-	const struct page *pg = &s->slab.pages[page_number];
-
-	return atomic_load_explicit(&((struct page *)pg)->state, memory_order_acquire) !=
-	               PAGE_DRAINING ||
-	       page_class_index(pg) != sc->index;
-}
-
-/* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
-static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
-{
-	unsigned spins = 0;
-
-	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
-		reclaim(st);
-		quiesce(st);
-		yield_drained(st);
-		if (page_is_closed(st->store, sc, page_number))
-			return true;
-		lock_backoff(&spins);
-	}
-	return false;
-}
-
-/* Empties an active page of the class, or waits for the thread that does. The page cannot change
- * class meanwhile: it drains, and it closes only when its last chunk is put. */
-static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t page_number)
-{
-	struct store *s = st->store;
-
-	return_stocks(st, true);
-	lock_acquire(&sc->lock);
-	bool draining = slab_drain(&s->slab, sc, page_number);
-
-	lock_release(&sc->lock);
-	if (!draining)
-		return await_closed(st, sc, page_number);
-	atomic_fetch_add_explicit(&s->drain_generation, 1, memory_order_release);
-	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
-		if (page_is_closed(s, sc, page_number))
-			return true;
-		evict_chunk(st, sc, slab_reference(sc, page_number, i));
-	}
-	if (await_closed(st, sc, page_number))
-		return true;
-	/* Something in it is being filled or sent by a slow client, or lies in an idle thread's stock. */
-	lock_acquire(&sc->lock);
-	slab_undrain(&s->slab, sc, page_number);
-	lock_release(&sc->lock);
-	return false;
-}
-
-bool release_page(struct store_thread *st, const struct slab_class *except)
-{
-	struct store *s = st->store;
-	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
-
-	drain_rings(s);
-	for (unsigned i = 0; i < STEAL_TRIES; i++) {
-		struct donor donor;
-
-		if (!find_donor(s, except, &donor))
-			return false;
-		if (drain_page(st, donor.sc, donor.page_number))
-			return true;
-		/* It could not be emptied, but what lived in it is gone: that may have closed others. */
-		if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
-			return true;
-	}
-	return false;
 }
 
 void return_stocks(struct store_thread *st, bool all)
@@ -697,21 +536,6 @@ static bool stock_from_pages(struct store_thread *st, struct slab_class *sc)
 	return sk->count > 0;
 }
 
-/* Every few batches: does another class keep items that are idle far longer than this one's next
- * victim? Then its page serves better here. Twice as long, so that pages do not go back and forth. */
-static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
-{
-	struct stock *sk = &st->stocks[sc->index];
-	uint32_t own_age, page_number;
-	struct donor donor;
-
-	if (++sk->evictions % COMPARE_EVERY != 0)
-		return false;
-	if (!donor_age(st->store, sc, &own_age, &page_number))
-		return true;
-	return find_donor(st->store, sc, &donor) && donor.age > 2 * (uint64_t)own_age + 2;
-}
-
 /* What was flushed need not wait for the background sweep when memory is wanted now. */
 static bool sweep_flushed(struct store_thread *st)
 {
@@ -722,31 +546,6 @@ static bool sweep_flushed(struct store_thread *st)
 	reclaim_room(st);
 	index_flush_sweep(ix, UINT32_MAX, LIMBO_MARGIN / 2, st);
 	return true;
-}
-
-/* Closes a page that holds nothing, of whatever class. */
-static bool release_empty_page(struct store_thread *st)
-{
-	struct slab *sl = &st->store->slab;
-
-	for (unsigned i = 1; i <= sl->class_count; i++) {
-		struct slab_class *sc = &sl->classes[i];
-		uint32_t number;
-		bool closed = false;
-
-		if (sc->page_count == 0)
-			continue;
-		lock_acquire(&sc->lock);
-		for (number = sc->partial_head; number; number = sl->pages[number].older)
-			if (sl->pages[number].used_count == 0)
-				break;
-		if (number)
-			closed = slab_drain(sl, sc, number);
-		lock_release(&sc->lock);
-		if (closed)
-			return true;
-	}
-	return false;
 }
 
 /* One attempt to free memory that this class can use. */
@@ -760,18 +559,13 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return_stocks(st, true);
 		return release_empty_page(st) || st->limbo.count != 0;
 	}
-	if (other_class_is_idle(st, sc) && release_page(st, sc)) {
-		atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
+	if (take_page_for(st, sc))
 		return true;
-	}
 	if (evict_batch(st, sc))
 		return true;
 	if (st->limbo.count)
 		return true;
-	if (!release_page(st, sc))
-		return false;
-	atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
-	return true;
+	return release_page(st, sc);
 }
 
 static bool refill(struct store_thread *st, struct slab_class *sc)

@@ -70,6 +70,9 @@ struct slab_class {
 	uint32_t partial_count;
 	uint64_t used_chunks;
 	struct policy_queue queue;
+	/* atomic; of late: what was evicted, and what of it was stored again while it was a ghost */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint32_t evictions;
+	_Atomic uint32_t refaults;
 };
 
 struct slab_options {

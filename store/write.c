@@ -298,12 +298,9 @@ static inline bool prepare_expiry(struct store_thread *st, uint32_t reference, u
 static void count_stored(struct store_thread *st, uint32_t reference)
 {
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
-	counter *total = &st->total_items;
-
 	COUNT(st, sc->index, items, 1);
 	COUNT(st, sc->index, bytes, item_stored_bytes(sc, chunk_item(st->store, reference)));
-	atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + 1,
-	                      memory_order_relaxed);
+	counter_add_one(&st->total_items);
 }
 
 /* Enters a new key into its locked bucket. When the index has no memory left, another entry of the
@@ -326,6 +323,19 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 	return index_insert(ix, b, hash, reference);
 }
 
+/* Asks the policy of a key that was absent. True: it is proven. */
+static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash)
+{
+	enum ghost_origin origin = st->store->policy->recall(&st->store->policy_shared, hash);
+
+	if (likely(origin == GHOST_NONE))
+		return false;
+	COUNT(st, sc->index, ghost_hits, 1);
+	atomic_fetch_add_explicit(&sc->refaults, 1, memory_order_relaxed);
+	/* What left proven had its time: it begins again as new. */
+	return origin == GHOST_UNPROVEN;
+}
+
 /* What the policy is told of the key's past: what its former item had earned stays with the key, and
  * a key that was evicted too early is not new. */
 static void write_state(struct store_thread *st, uint64_t hash, uint32_t reference, uint32_t old)
@@ -339,9 +349,9 @@ static void write_state(struct store_thread *st, uint64_t hash, uint32_t referen
 		state = state_get(&slab_class_of(&s->slab, old)->space, old);
 		proven = state & s->policy->proven_states;
 		state &= STATE_READS;
-	} else if (s->policy->recall && s->policy->recall(&s->policy_shared, hash)) {
-		COUNT(st, sc->index, ghost_hits, 1);
-		proven = true;
+	} else {
+		counter_add_one(&st->new_keys);
+		proven = s->policy->recall && recall_key(st, sc, hash);
 	}
 	if (state || proven)
 		state_change(&sc->space, reference, 0, state | (proven ? STATE_PROVEN : 0));

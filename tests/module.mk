@@ -100,8 +100,8 @@ EXTRA_DIST += tests/wire/README.md \
 # tests: files of this directory
 
 # Real clients, hostile clients, starting and stopping: scripts that start the server themselves.
-dist_check_SCRIPTS += tests/clients-run tests/hostile-run tests/startup-run
-TESTS += tests/clients-run tests/hostile-run tests/startup-run
+dist_check_SCRIPTS += tests/clients-run tests/hostile-run tests/memory-run tests/startup-run
+TESTS += tests/clients-run tests/hostile-run tests/memory-run tests/startup-run
 EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ketama.py \
 	tests/clients/with_pymemcache.py tests/clients/with_pylibmc.py \
 	tests/clients/with_libmemcached_tools.py tests/clients/with_cache_memcached.pl \
