@@ -11,6 +11,8 @@ libnet_a_SOURCES = \
 	net/block_pool.h \
 	net/buffer_pool.c \
 	net/buffer_pool.h \
+	net/cgroup.c \
+	net/cgroup.h \
 	net/clock.c \
 	net/clock.h \
 	net/conn.c \

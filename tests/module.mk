@@ -3,8 +3,8 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_index tests/test_slab tests/test_settings tests/test_auth \
-	tests/test_address
+unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_index tests/test_slab \
+	tests/test_settings tests/test_auth tests/test_address tests/test_cgroup
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
@@ -32,6 +32,9 @@ tests_test_auth_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRI
 tests_test_address_SOURCES = tests/test_address.c
 tests_test_address_CFLAGS = $(unit_cflags)
 tests_test_address_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_cgroup_SOURCES = tests/test_cgroup.c
+tests_test_cgroup_CFLAGS = $(unit_cflags)
+tests_test_cgroup_LDADD = libnet.a $(CRITERION_LIBS)
 
 check_PROGRAMS += test_store_model
 TESTS += test_store_model
