@@ -240,11 +240,18 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	return more;
 }
 
+uint64_t store_limit_max(const struct store_thread *st)
+{
+	const struct slab *sl = &st->store->slab;
+
+	return (uint64_t)sl->page_limit << sl->page_shift;
+}
+
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
 {
 	struct store *s = st->store;
 
-	if (limit_bytes > (uint64_t)s->slab.page_limit << s->slab.page_shift)
+	if (limit_bytes > store_limit_max(st))
 		return STATUS_TOO_LARGE;
 	if (limit_bytes < (1u << 20))
 		return STATUS_NO_MEMORY;

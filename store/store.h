@@ -30,9 +30,13 @@ struct policy_ops;
 
 #define EXPIRY_NEVER 0u
 
+/* Up to where limit_max_bytes is for free: above it references are coarser, and so are the steps of
+ * chunk sizes, which small items pay for. */
+#define STORE_FINE_LIMIT_BYTES ((16ULL << 30) - (1u << 20))
+
 struct store_options {
 	uint64_t limit_bytes;          /* -m: everything the process may use */
-	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it; 0: chosen */
+	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it, if more than now; 0: chosen */
 	uint32_t item_limit_bytes;     /* -I: header, key and value of one item */
 	uint32_t chunk_min_bytes;      /* -n: smallest space for key, value and flags */
 	double growth_factor;          /* -f: between size classes above the 8-byte steps */
@@ -236,6 +240,7 @@ bool store_maintain(struct store_thread *st, uint32_t now);
 /* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain.
  * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
+uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
 /* store_release_bytes: another account needs room; evicts at least that much if it can. */
 bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 

@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "store/slab.h"
+#include "store/store.h"
 
 static struct budget budget;
 static struct policy_shared shared;
 static struct slab slab;
+static uint64_t limit_max_bytes = 64u << 20;
 
 static bool take_bytes(void *context, uint64_t bytes)
 {
@@ -21,7 +23,7 @@ static void give_bytes(void *context, uint64_t bytes)
 static void open_slab(uint32_t page_bytes)
 {
 	struct slab_options o = {
-		.limit_max_bytes = 64u << 20,
+		.limit_max_bytes = limit_max_bytes,
 		.page_bytes = page_bytes,
 		.growth_factor = 1.07,
 		.policy = &shared,
@@ -48,6 +50,18 @@ Test(slab, every_size_up_to_the_largest_has_the_smallest_class_that_holds_it)
 				cr_assert_lt(sc->chunk_bytes - bytes, MAX(8u, bytes / 6));
 		}
 		cr_assert_null(slab_class_for(&slab, slab.chunk_max_bytes + 1));
+		slab_fini(&slab);
+		policy_shared_fini(&shared);
+	}
+}
+
+Test(slab, reaches_the_fine_limit_with_the_smallest_steps)
+{
+	for (uint32_t page = 16u << 10; page <= 256u << 10; page *= 4) {
+		limit_max_bytes = STORE_FINE_LIMIT_BYTES;
+		open_slab(page);
+		cr_assert_eq(slab.reference_shift, 3);
+		cr_assert_eq(slab.classes[2].chunk_bytes - slab.classes[1].chunk_bytes, CHUNK_STEP_BYTES);
 		slab_fini(&slab);
 		policy_shared_fini(&shared);
 	}
