@@ -2,7 +2,7 @@
  * main.c: the program. Reads the flags, brings the parts up in order, runs the main thread's loop
  * (accepting, signals, upkeep of the store), and takes the parts down again.
  *
- * The order of the start: flags, user, limits, sockets (while still root), the daemon's fork, the
+ * The order of the start: flags, the budget if it is a share, user, limits, sockets (while still root), the daemon's fork, the
  * other user, the store, the workers, the loop. A failure anywhere is one line on stderr and an exit
  * status of 64 (a wrong flag) or 1 (the environment).
  */
@@ -21,6 +21,7 @@
 #include "config.h"
 #include "eviction/policy.h"
 #include "net/auth.h"
+#include "net/auto_budget.h"
 #include "net/daemon.h"
 #include "net/event_memory.h"
 #include "net/listener.h"
@@ -40,6 +41,7 @@
 
 struct program {
 	struct settings settings;
+	struct auto_budget auto_budget;
 	struct identity identity;
 	struct daemon daemon;
 	struct listeners listeners;
@@ -79,6 +81,7 @@ static bool open_store(struct program *p, struct failure *f)
 {
 	struct store_options o = {
 		.limit_bytes = p->settings.memory_limit_bytes,
+		.limit_max_bytes = auto_budget_reach(&p->auto_budget),
 		.item_limit_bytes = (uint32_t)p->settings.item_limit_bytes,
 		.chunk_min_bytes = p->settings.chunk_min_bytes,
 		.growth_factor = p->settings.growth_factor,
@@ -91,7 +94,14 @@ static bool open_store(struct program *p, struct failure *f)
 		return fail_policy(f, p->settings.eviction);
 	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
 		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
-	switch (store_init(&p->store, &o)) {
+	enum status status = store_init(&p->store, &o);
+
+	/* Under a limit on address space (ulimit -v) the budget follows as far as that goes. */
+	if (status == STATUS_SYSTEM && o.limit_max_bytes != 0) {
+		o.limit_max_bytes = 0;
+		status = store_init(&p->store, &o);
+	}
+	switch (status) {
 	case STATUS_OK:
 		return true;
 	case STATUS_NO_MEMORY:
@@ -207,9 +217,11 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 {
 	struct program *p = context;
 	struct store_thread *st = store_thread_get(p->store, p->server.worker_count);
+	uint32_t now = clock_now(&p->server.clock);
 	uint32_t ms = UPKEEP_IDLE_MS;
 
-	if (store_maintain(st, clock_now(&p->server.clock)))
+	auto_budget_follow(&p->auto_budget, &p->server, st, now);
+	if (store_maintain(st, now))
 		ms = UPKEEP_BUSY_MS;
 	listeners_retry(&p->listeners);
 	struct timeval next = { .tv_usec = ms * 1000 };
@@ -267,6 +279,7 @@ static bool start_server(struct program *p, struct failure *f)
 		.settings = &p->settings,
 		.store = p->store,
 		.auth = p->has_auth ? &p->auth : NULL,
+		.limit_source = p->auto_budget.source,
 		.owner = p,
 		.on_shutdown = on_shutdown,
 		.on_connection_closed = on_connection_closed,
@@ -356,7 +369,8 @@ static bool start(struct program *p, struct failure *f)
 	const char *ports = getenv("MEMCACHED_PORT_FILENAME");
 	struct settings *se = &p->settings;
 
-	if (!process_find_identity(&p->identity, se, f) || !process_raise_limits(se, f) ||
+	if (!auto_budget_choose(&p->auto_budget, se, f) ||
+	    !process_find_identity(&p->identity, se, f) || !process_raise_limits(se, f) ||
 	    !open_auth(p, f) || !listeners_open(&p->listeners, se, f))
 		return false;
 	if (se->daemonise && !daemon_begin(&p->daemon, f))

@@ -7,6 +7,8 @@ libnet_a_SOURCES = \
 	net/admin.h \
 	net/auth.c \
 	net/auth.h \
+	net/auto_budget.c \
+	net/auto_budget.h \
 	net/block_pool.c \
 	net/block_pool.h \
 	net/buffer_pool.c \

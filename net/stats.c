@@ -241,6 +241,27 @@ static void stats_general(struct conn *c)
 /* --- settings, budget ------------------------------------------------------------------------- */
 
 /* What changed since the flags were read. */
+/* "-m", "cgroup:80%", "machine:80%", "cache_memlimit" */
+static void limit_source_line(struct conn *c, const char *name)
+{
+	static const char *const labels[] = {
+		[LIMIT_OF_FLAG] = "-m",
+		[LIMIT_OF_CGROUP] = "cgroup",
+		[LIMIT_OF_MACHINE] = "machine",
+		[LIMIT_OF_CLIENT] = "cache_memlimit",
+	};
+	struct server *sv = c->worker->server;
+	enum limit_source source = sv->limit_source;
+	char text[40];
+
+	if (source == LIMIT_OF_CGROUP || source == LIMIT_OF_MACHINE)
+		snprintf(text, sizeof(text), "%s:%u%%", labels[source],
+			 sv->settings->memory_share_percent);
+	else
+		snprintf(text, sizeof(text), "%s", labels[source]);
+	stat_text(c, name, text);
+}
+
 static void setting_line(void *context, const char *name, const char *value)
 {
 	struct conn *c = context;
@@ -248,6 +269,8 @@ static void setting_line(void *context, const char *name, const char *value)
 
 	if (strcmp(name, "maxbytes") == 0)
 		stat_number(c, name, sv->limit_bytes);
+	else if (strcmp(name, "maxbytes_source") == 0)
+		limit_source_line(c, name);
 	else if (strcmp(name, "verbosity") == 0)
 		stat_number(c, name, (uint64_t)sv->verbosity);
 	else if (strcmp(name, "detail_enabled") == 0)
