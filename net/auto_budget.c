@@ -80,13 +80,12 @@ static bool read_again(struct auto_budget *ab, struct cgroup_limit *limit)
 	return good;
 }
 
-void auto_budget_follow(struct auto_budget *ab, struct server *sv, struct store_thread *st, uint32_t now)
+void auto_budget_follow(struct auto_budget *ab, struct server *sv, struct store_thread *st)
 {
 	struct cgroup_limit limit;
 
-	if (!ab->wanted || now == ab->read_second || sv->limit_source == LIMIT_OF_CLIENT)
+	if (sv->limit_source == LIMIT_OF_CLIENT)
 		return;
-	ab->read_second = now;
 	if (!read_again(ab, &limit) || limit.bytes == ab->granted_bytes)
 		return;
 	uint64_t bytes = next_budget(ab, st, limit.bytes);

@@ -1,10 +1,10 @@
 /*
  * main.c: the program. Reads the flags, brings the parts up in order, runs the main thread's loop
- * (accepting, signals, upkeep of the store), and takes the parts down again.
+ * (accepting, signals, upkeep of the store, the container's limit), and takes the parts down again.
  *
- * The order of the start: flags, the budget if it is a share, user, limits, sockets (while still root), the daemon's fork, the
- * other user, the store, the workers, the loop. A failure anywhere is one line on stderr and an exit
- * status of 64 (a wrong flag) or 1 (the environment).
+ * The order of the start: flags, the budget if it is a share, user, limits, sockets (while still
+ * root), the daemon's fork, the other user, the store, the workers, the loop. A failure anywhere is one
+ * line on stderr and an exit status of 64 (a wrong flag) or 1 (the environment).
  */
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -50,6 +50,7 @@ struct program {
 	struct server server;
 	struct event_base *base;
 	struct event upkeep_event;
+	struct event follow_event; /* pending only if -m is a share */
 	struct event wake_event;
 	struct event drain_event;
 	struct event signal_events[SIGNAL_COUNT];
@@ -217,16 +218,22 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 {
 	struct program *p = context;
 	struct store_thread *st = store_thread_get(p->store, p->server.worker_count);
-	uint32_t now = clock_now(&p->server.clock);
 	uint32_t ms = UPKEEP_IDLE_MS;
 
-	auto_budget_follow(&p->auto_budget, &p->server, st, now);
-	if (store_maintain(st, now))
+	if (store_maintain(st, clock_now(&p->server.clock)))
 		ms = UPKEEP_BUSY_MS;
 	listeners_retry(&p->listeners);
 	struct timeval next = { .tv_usec = ms * 1000 };
 
 	event_add(&p->upkeep_event, &next);
+}
+
+static void on_follow(evutil_socket_t fd, short what, void *context)
+{
+	struct program *p = context;
+
+	auto_budget_follow(&p->auto_budget, &p->server,
+	                   store_thread_get(p->store, p->server.worker_count));
 }
 
 static struct event_base *make_base(void)
@@ -259,6 +266,7 @@ static void hold_signals(bool hold)
 static bool add_events(struct program *p, struct failure *f)
 {
 	struct timeval now = { 0 };
+	struct timeval follow = { .tv_usec = AUTO_BUDGET_FOLLOW_MS * 1000 };
 
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
 		evsignal_assign(&p->signal_events[i], p->base, signals[i], on_signal, p);
@@ -267,8 +275,10 @@ static bool add_events(struct program *p, struct failure *f)
 	}
 	event_assign(&p->wake_event, p->base, p->wake_fd, EV_READ | EV_PERSIST, on_wake, p);
 	event_assign(&p->upkeep_event, p->base, -1, 0, on_upkeep, p);
+	event_assign(&p->follow_event, p->base, -1, EV_PERSIST, on_follow, p);
 	event_assign(&p->drain_event, p->base, -1, EV_PERSIST, on_drain, p);
-	if (event_add(&p->wake_event, NULL) != 0 || event_add(&p->upkeep_event, &now) != 0)
+	if (event_add(&p->wake_event, NULL) != 0 || event_add(&p->upkeep_event, &now) != 0 ||
+	    (p->auto_budget.wanted && event_add(&p->follow_event, &follow) != 0))
 		return fail_environment(f, "no events");
 	return true;
 }
