@@ -504,8 +504,10 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		uint32_t reference = slab_reference(sc, walk->page, walk->chunk);
 		struct item_view view;
 
+		/* A chunk without an item counts too: a walk over a million that expired must also pause. */
 		if (*left == 0)
 			return false;
+		(*left)--;
 		if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
 			continue;
 		/* The page may have changed hands since; the index is what knows. */
@@ -519,15 +521,14 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		view.fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 		               STATE_FETCHED;
 		visit(context, &view);
-		(*left)--;
 	}
 	return true;
 }
 
-bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_chunks,
                 void (*visit)(void *context, const struct item_view *view), void *context)
 {
-	size_t left = max_items;
+	size_t left = max_chunks;
 
 	if (walk->page == 0)
 		walk->page = 1;

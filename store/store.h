@@ -246,13 +246,14 @@ bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
 /* ---- looking: any thread, in a turn ---- */
 
-/* Walks every live item, page by page; start with {0}. Calls `visit` for at most about `max_items`
- * and returns false when the walk is over. Items stored meanwhile may or may not be seen. */
+/* Walks every live item, page by page; start with {0}. Looks at `max_chunks` at most, most of which are
+ * items, calls `visit` for those that live, and returns false when the walk is over. Items stored
+ * meanwhile may or may not be seen; one that is replaced meanwhile may be seen twice. */
 struct store_walk {
 	uint32_t page;
 	uint32_t chunk;
 };
-bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_chunks,
                 void (*visit)(void *context, const struct item_view *view), void *context);
 
 /* Counters that the store keeps; the sums over all threads. */
