@@ -28,6 +28,10 @@ libnet_a_SOURCES = \
 	net/dump.h \
 	net/fill.c \
 	net/fill.h \
+	net/heavy.c \
+	net/heavy.h \
+	net/hot.c \
+	net/hot.h \
 	net/login.c \
 	net/login.h \
 	net/log.c \

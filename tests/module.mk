@@ -4,7 +4,7 @@ store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
 unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_index tests/test_slab \
-	tests/test_settings tests/test_auth tests/test_address tests/test_cgroup
+	tests/test_settings tests/test_auth tests/test_address tests/test_cgroup tests/test_heavy
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
@@ -29,6 +29,9 @@ tests_test_settings_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $
 tests_test_auth_SOURCES = tests/test_auth.c
 tests_test_auth_CFLAGS = $(unit_cflags)
 tests_test_auth_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_heavy_SOURCES = tests/test_heavy.c tests/support/random.h
+tests_test_heavy_CFLAGS = $(unit_cflags)
+tests_test_heavy_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS) -lm
 tests_test_address_SOURCES = tests/test_address.c
 tests_test_address_CFLAGS = $(unit_cflags)
 tests_test_address_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
