@@ -11,6 +11,7 @@
 #include "net/dump.h"
 #include "net/peer.h"
 #include "net/prefix.h"
+#include "net/profile.h"
 #include "net/settings.h"
 #include "net/version.h"
 #include "net/watch.h"
@@ -92,6 +93,7 @@ static void stats_reset(struct conn *c)
 	sv->baseline->totals = now;
 	pthread_mutex_unlock(&sv->baseline->lock);
 	prefix_clear(sv->prefixes);
+	profile_reset(sv, c->worker->now);
 	conn_printf(c, "RESET\r\n");
 }
 
@@ -668,6 +670,12 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		stats_set_sizes(c, false);
 	else if (word_is(ws, 0, "cachedump"))
 		dump_begin_cachedump(c, ws);
+	else if (word_is(ws, 0, "prefixes"))
+		profile_prefixes(c, ws);
+	else if (word_is(ws, 0, "largest"))
+		profile_largest(c, ws);
+	else if (word_is(ws, 0, "hottest"))
+		profile_hottest(c, ws);
 	else
 		conn_reply(c, REPLY_ERROR);
 }
