@@ -329,8 +329,9 @@ struct hottest_task {
 static void merge_worker(struct conn *c, struct hottest_task *ht)
 {
 	struct worker *w = &c->worker->server->workers[ht->workers_merged++];
+	uint32_t seconds = hot_merge(&w->hot, c->worker->now, &ht->keys);
 
-	ht->seconds = MAX(ht->seconds, hot_merge(&w->hot, c->worker->now, &ht->keys));
+	ht->seconds = MAX(ht->seconds, seconds);
 }
 
 /* Gets a second of which so many samples were taken. */
