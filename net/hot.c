@@ -39,10 +39,8 @@ uint32_t hot_sample(struct hot_keys *hk, uint64_t hash, const char *key, size_t 
 	return next_interval(hk);
 }
 
-void hot_tick(struct hot_keys *hk, uint32_t now)
+static void forget(struct hot_keys *hk, uint32_t now)
 {
-	if (pthread_mutex_trylock(&hk->lock) != 0)
-		return;
 	if (now < hk->mark) /* debugtime moved it back */
 		hk->mark = now;
 	for (unsigned i = 0; i < HALVINGS_MAX && now - hk->mark >= HOT_HALF_SECONDS; i++) {
@@ -52,14 +50,22 @@ void hot_tick(struct hot_keys *hk, uint32_t now)
 	}
 	if (now - hk->mark >= HOT_HALF_SECONDS)
 		hk->mark = now;
-	pthread_mutex_unlock(&hk->lock);
+}
+
+void hot_tick(struct hot_keys *hk, uint32_t now)
+{
+	if (pthread_mutex_trylock(&hk->lock) == 0) {
+		forget(hk, now);
+		pthread_mutex_unlock(&hk->lock);
+	}
 }
 
 uint32_t hot_merge(struct hot_keys *hk, uint32_t now, struct heavy *sum)
 {
 	pthread_mutex_lock(&hk->lock);
+	forget(hk, now);
 	heavy_merge(sum, &hk->keys);
-	uint32_t seconds = hk->seconds + (now > hk->mark ? now - hk->mark : 0);
+	uint32_t seconds = hk->seconds + now - hk->mark;
 	pthread_mutex_unlock(&hk->lock);
 	return seconds;
 }

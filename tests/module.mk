@@ -117,7 +117,7 @@ EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ket
 
 # net: whole servers in the test's process, clients on socket pairs
 if HAVE_CRITERION
-net_tests = tests/test_buffer_pool tests/test_conn tests/test_dispatch
+net_tests = tests/test_buffer_pool tests/test_conn tests/test_dispatch tests/test_profile
 check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 net_test_support = tests/support/net_server.c tests/support/net_server.h tests/support/random.h
@@ -132,4 +132,7 @@ tests_test_conn_LDADD = $(net_test_ldadd)
 tests_test_dispatch_SOURCES = tests/test_dispatch.c $(net_test_support)
 tests_test_dispatch_CFLAGS = $(net_test_cflags)
 tests_test_dispatch_LDADD = $(net_test_ldadd)
+tests_test_profile_SOURCES = tests/test_profile.c $(net_test_support)
+tests_test_profile_CFLAGS = $(net_test_cflags)
+tests_test_profile_LDADD = $(net_test_ldadd)
 endif
