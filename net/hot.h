@@ -16,10 +16,10 @@
 
 #include "net/heavy.h"
 
+/* A sample costs 25 ns (measured, two thirds of them keys that displace another): 0.2 ns a get. */
 #define HOT_INTERVAL 128u
 #define HOT_HALF_SECONDS 60u
-/* A key with more than a 128th of the gets cannot be missed; under a Zipf law (0.99, a million keys)
- * that is the first ten by guarantee, and some forty in practice. */
+/* A key with more than a 128th of the worker's samples cannot be missed. */
 #define HOT_CAPACITY 128u
 #define HOT_TEXT_BYTES 250u
 
