@@ -32,7 +32,7 @@
 #include "net/version.h"
 
 #define UPKEEP_IDLE_MS 100
-#define UPKEEP_BUSY_MS 1
+#define UPKEEP_BUSY_MS 0 /* what waits on the sockets comes in between */
 #define DRAIN_CHECK_MS 50
 #define DRAIN_CHECKS 40 /* how often a graceful end looks for connections that are left */
 #define SIGNAL_COUNT 4
