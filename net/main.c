@@ -89,10 +89,13 @@ static bool open_store(struct program *p, struct failure *f)
 		.thread_count = p->settings.thread_count + 1,
 		.evict = p->settings.evict,
 		.policy = policy_find(p->settings.eviction),
+		.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS,
 	};
 
 	if (!o.policy)
 		return fail_policy(f, p->settings.eviction);
+	if (o.goal == GOAL_OBJECTS && strcmp(p->settings.goal, "objects") != 0)
+		return fail_usage(f, "--goal %s: not a goal; there are objects, bytes", p->settings.goal);
 	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
 		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
 	enum status status = store_init(&p->store, &o);

@@ -3,7 +3,7 @@
  *
  * A class takes a page when one more would serve it better than it serves where it is. What a page is
  * worth to a class is read off its ghosts: of the keys that it evicts, the share that comes back, times
- * the chunks of a page. What nobody would miss goes first:
+ * the chunks of a page (--goal=bytes: times its bytes). What nobody would miss goes first:
  *
  *   empty pages, then those of classes whose next victim is idle far longer than the taker's own,
  *   then those of the class to which a page is worth least, if that is half of what the taker gains
@@ -21,9 +21,10 @@
 #define STEAL_TRIES 8u
 /* How often a class looks at the others, in its eviction batches, where nothing says that it gains. */
 #define COMPARE_EVERY 4u
-/* Fewer evictions than this say nothing of how many come back. */
-#define EVICTIONS_KNOWN 32u
-#define GAIN_ONE 1024u /* a gain of one hit */
+#define PRIOR_REFAULTS 1u
+#define PRIOR_EVICTIONS 8u
+#define EVICTIONS_MIN 64u /* counts of less are not halved */
+#define GAIN_ONE 1024u    /* a gain of one hit */
 #define GAIN_RATIO 2u
 #define LOST_SHARE 50u
 /* Waits for a free chunk, each of at least one turn of the others, before an item is let go. */
@@ -39,7 +40,7 @@ void note_evictions(struct slab_class *sc, unsigned evicted)
 	uint64_t chunks = (uint64_t)atomic_load_explicit(&sc->page_count, memory_order_relaxed) *
 	                  sc->chunks_per_page;
 
-	if (likely(evictions < MAX(2 * EVICTIONS_KNOWN, chunks / 2)))
+	if (likely(evictions < MAX(EVICTIONS_MIN, chunks / 2)))
 		return;
 	atomic_store_explicit(&sc->evictions, evictions / 2, memory_order_relaxed);
 	atomic_store_explicit(&sc->refaults,
@@ -47,16 +48,21 @@ void note_evictions(struct slab_class *sc, unsigned evicted)
 	                      memory_order_relaxed);
 }
 
-/* Hits that one page more would bring, for each time the class evicts a page of chunks. */
-static uint64_t page_gain(const struct slab_class *sc)
+/*
+ * Hits (or bytes of hits) that one page more would bring, for each time the class evicts as many items
+ * as a page has. As if of some more keys that it evicted a few had come back: a class of which little
+ * is known is neither fed nor given away. One that never had to evict needs no more than it has.
+ */
+static uint64_t page_gain(const struct store *s, const struct slab_class *sc)
 {
 	uint64_t evictions = atomic_load_explicit(&((struct slab_class *)sc)->evictions,
 	                                          memory_order_relaxed);
 	uint64_t refaults = atomic_load_explicit(&((struct slab_class *)sc)->refaults, memory_order_relaxed);
+	uint64_t weight = s->options.goal == GOAL_BYTES ? s->slab.page_bytes : sc->chunks_per_page;
 
-	if (evictions < EVICTIONS_KNOWN)
+	if (evictions == 0)
 		return 0;
-	return MIN(refaults, evictions) * GAIN_ONE / evictions * sc->chunks_per_page;
+	return (MIN(refaults, evictions) + PRIOR_REFAULTS) * GAIN_ONE / (evictions + PRIOR_EVICTIONS) * weight;
 }
 
 /* Does what fell to moves so far leave room for more? */
@@ -125,7 +131,7 @@ static bool find_donor(struct store *s, const struct slab_class *except, uint64_
 		struct slab_class *sc = &s->slab.classes[i];
 		uint32_t age, page_number;
 
-		if (sc == except || sc->page_count == 0 || page_gain(sc) > gain_max ||
+		if (sc == except || sc->page_count == 0 || page_gain(s, sc) > gain_max ||
 		    !donor_age(s, sc, &age, &page_number))
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
@@ -404,7 +410,7 @@ static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 bool take_page_for(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
-	uint64_t gain = page_gain(sc);
+	uint64_t gain = page_gain(st->store, sc);
 
 	if (gain && may_cost_hits(st->store) && release_from(st, sc, gain / GAIN_RATIO))
 		return true;

@@ -34,6 +34,9 @@ struct policy_ops;
  * chunk sizes, which small items pay for. */
 #define STORE_FINE_LIMIT_BYTES ((16ULL << 30) - (1u << 20))
 
+/* What is to be served from memory as often as can be: requests, or bytes. */
+enum store_goal { GOAL_OBJECTS, GOAL_BYTES };
+
 struct store_options {
 	uint64_t limit_bytes;          /* -m: everything the process may use */
 	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it, if more than now; 0: chosen */
@@ -43,6 +46,7 @@ struct store_options {
 	unsigned thread_count;         /* handles that store_thread_get may return */
 	bool evict;                    /* false: -M, refuse instead */
 	const struct policy_ops *policy;
+	enum store_goal goal;          /* weighs pages when they move between classes */
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
 };
 
