@@ -72,7 +72,7 @@ void list_prefetch(const struct policy_queue *q, uint32_t reference)
 
 void list_check(const struct policy_queue *q, const struct chunk_list *l)
 {
-	size_t count = 0;
+	int64_t count = 0;
 	uint32_t newer = l->head;
 
 	for (uint32_t at = l->head; at; count++) {

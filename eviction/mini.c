@@ -138,7 +138,7 @@ static void entry_drop(struct mini_cache *m, uint32_t reference)
 enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 {
 	uint32_t side = o->policy->side_bytes;
-	uint32_t per_page = PAGE_BYTES / ((uint32_t)sizeof(struct mini_entry) + side + 2);
+	uint32_t per_page = (PAGE_BYTES - 2 * CACHE_LINE_BYTES) / ((uint32_t)sizeof(struct mini_entry) + side + 2);
 
 	/* A page brings as many ghosts as it has chunks: not more than there will be keys. */
 	per_page = MAX(1, MIN(per_page, o->entries_max));
@@ -160,7 +160,7 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 		.chunk_bytes = sizeof(struct mini_entry),
 		.side_offset = per_page * (uint32_t)sizeof(struct mini_entry),
 		.side_bytes = side,
-		.state_offset = per_page * ((uint32_t)sizeof(struct mini_entry) + side),
+		.state_offset = PAGE_BYTES - ALIGN_UP(state_area_bytes(per_page), (uint32_t)CACHE_LINE_BYTES),
 		.chunks_per_page = per_page,
 		.owner = 1,
 		.reciprocal = chunk_reciprocal(sizeof(struct mini_entry)),

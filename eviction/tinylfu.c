@@ -45,9 +45,9 @@ static void move(struct policy_queue *q, uint32_t reference, struct chunk_list *
 	list_push(q, to, reference);
 }
 
-static size_t window_target(const struct policy_queue *q)
+static int64_t window_target(const struct policy_queue *q)
 {
-	return MAX(1, (size_t)(q->u.tinylfu.window_share * (double)q->count));
+	return MAX(1, (int64_t)(q->u.tinylfu.window_share * (double)q->count));
 }
 
 static void tinylfu_init(struct policy_queue *q)
@@ -83,7 +83,7 @@ static void note_request(struct policy_queue *q, bool hit)
 {
 	q->u.tinylfu.requests++;
 	q->u.tinylfu.hits += hit;
-	if (q->u.tinylfu.requests < SAMPLE_PER_CHUNK * q->count)
+	if (q->u.tinylfu.requests < SAMPLE_PER_CHUNK * (uint64_t)q->count)
 		return;
 	if (q->u.tinylfu.full)
 		climb(q);

@@ -110,6 +110,7 @@ struct store_thread {
 	counter new_keys; /* stored while absent */
 	struct class_counters classes[SLAB_CLASS_MAX];
 	/* shared with whoever drains */
+	_Atomic int32_t links[SLAB_CLASS_MAX]; /* linked without the lock, less unlinked, and not settled */
 	struct ring ring;
 };
 
@@ -235,6 +236,12 @@ static inline void yield_drained(struct store_thread *st)
 void ring_push(struct store_thread *st, uint32_t entry);
 /* drain_rings: what all threads did reaches the policy. */
 void drain_rings(struct store *s);
+/* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
+static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
+{
+	/* An exchange by whoever settles may come between a load and a store. */
+	atomic_fetch_add_explicit(&st->links[class_index], change, memory_order_relaxed);
+}
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);
 void flush_count(struct store_thread *st);

@@ -115,6 +115,24 @@ static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t r
 	}
 }
 
+/* The same without the lock, where the policy allows it and the stock has room. What was handed out of
+ * a page that begins to drain now is found in the stock when this thread sees drain_generation. */
+static bool put_in_stock(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	const struct policy_ops *ops = st->store->policy;
+	struct stock *sk = &st->stocks[sc->index];
+	uint32_t room = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+
+	if (!ops->direct_link || sk->count >= room || (state_get(&sc->space, reference) & ops->locked_links) ||
+	    slab_page(&st->store->slab, reference)->state != PAGE_ACTIVE)
+		return false;
+	if (state_take(&sc->space, reference, ops->direct_link | STATE_OF_USE) & ops->direct_link)
+		note_link(st, sc->index, -1);
+	item_set_kind_owned(chunk_item(st->store, reference), CHUNK_FREE);
+	sk->references[sk->count++] = reference;
+	return true;
+}
+
 static void put_one(struct store_thread *st, uint32_t reference)
 {
 	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
@@ -202,6 +220,8 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 				discard(st, reference);
 			continue;
 		}
+		if (put_in_stock(st, sc, reference))
+			continue;
 		if (!held) {
 			held = sc;
 			lock_acquire(&held->lock);
@@ -360,10 +380,28 @@ static void drain_ring(struct store *s, struct ring *ring)
 	lock_release(&ring->lock);
 }
 
+/* What threads linked and unlinked without the lock is counted. */
+static void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
+{
+	for (unsigned i = 0; s->policy->direct_link && i < s->thread_count; i++) {
+		_Atomic int32_t *links = &s->threads[i].links[sc->index];
+
+		if (atomic_load_explicit(links, memory_order_relaxed))
+			sc->queue.count += atomic_exchange_explicit(links, 0, memory_order_relaxed);
+	}
+}
+
 void drain_rings(struct store *s)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
 		drain_ring(s, &s->threads[i].ring);
+	for (unsigned i = 1; s->policy->direct_link && i <= s->slab.class_count; i++) {
+		struct slab_class *sc = &s->slab.classes[i];
+
+		lock_acquire(&sc->lock);
+		settle_links(s, sc);
+		lock_release(&sc->lock);
+	}
 }
 
 void ring_push(struct store_thread *st, uint32_t entry)
@@ -453,6 +491,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	unsigned n = 0;
 
 	lock_acquire(&sc->lock);
+	settle_links(s, sc);
 	unsigned named = sc->queue.ops->victims(&sc->queue, victims, wanted);
 
 	/* What is an item now, under the lock, stays readable until this turn's next safe point. */

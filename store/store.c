@@ -338,7 +338,7 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
 	view->state = atomic_load_explicit(state, memory_order_relaxed);
-	view->age = atomic_load_explicit(state + 1, memory_order_relaxed);
+	view->age = atomic_load_explicit(state + STATE_GROUP, memory_order_relaxed);
 	view->fetched = (view->state & STATE_FETCHED) != 0;
 	return state;
 }
@@ -365,7 +365,7 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
 		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,
 		                                        memory_order_relaxed);
 	if (view->age)
-		atomic_store_explicit(state + 1, 0, memory_order_relaxed);
+		atomic_store_explicit(state + STATE_GROUP, 0, memory_order_relaxed);
 	COUNT(st, view->class_index, get_hits, 1);
 	if (st->store->policy->hit)
 		ring_push(st, view->reference | RING_HIT);

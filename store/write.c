@@ -336,35 +336,44 @@ static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t 
 	return origin == GHOST_UNPROVEN;
 }
 
-/* What the policy is told of the key's past: what its former item had earned stays with the key, and
- * a key that was evicted too early is not new. */
-static void write_state(struct store_thread *st, uint64_t hash, uint32_t reference, uint32_t old)
+/* What the policy is told of the key's past: what its former item had earned stays with the key, and to
+ * be written again counts as a read; a key that was evicted too early is not new. Returns the state. */
+static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint64_t hash,
+                           uint32_t reference, uint32_t old)
 {
 	struct store *s = st->store;
-	struct slab_class *sc = slab_class_of(&s->slab, reference);
+	const struct policy_ops *policy = s->policy;
 	uint8_t state = 0;
-	bool proven = false;
 
 	if (old) {
-		state = state_get(&slab_class_of(&s->slab, old)->space, old);
-		proven = state & s->policy->proven_states;
-		state &= STATE_READS;
+		uint8_t before = state_get(&slab_class_of(&s->slab, old)->space, old);
+
+		state = state_after_read(before) & STATE_READS;
+		if (policy->direct_link || (before & policy->proven_states))
+			state |= STATE_PROVEN;
 	} else {
 		counter_add_one(&st->new_keys);
-		proven = s->policy->recall && recall_key(st, sc, hash);
+		if (policy->recall && recall_key(st, sc, hash))
+			state = STATE_PROVEN;
 	}
-	if (state || proven)
-		state_change(&sc->space, reference, 0, state | (proven ? STATE_PROVEN : 0));
+	if (state)
+		state_change(&sc->space, reference, 0, state);
+	return state;
 }
 
-/* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. */
+/* Publishes under the bucket's lock, replacing what is at `at` if `old` is not 0. Unlinked: the policy
+ * is still to be told. */
 static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
-                    const struct index_slot *at, uint32_t old, int32_t *delta)
+                    const struct index_slot *at, uint32_t old, int32_t *delta, bool *unlinked)
 {
+	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 	struct item *it = chunk_item(st->store, reference);
+	uint8_t direct = st->store->policy->direct_link;
 
 	*delta = 0;
-	write_state(st, hash, reference, old);
+	*unlinked = false;
+	uint8_t state = write_state(st, sc, hash, reference, old);
+
 	item_set_kind_owned(it, CHUNK_ITEM);
 	if (old) {
 		index_replace(at, reference);
@@ -374,13 +383,21 @@ static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, ui
 		return false;
 	}
 	count_stored(st, reference);
+	if (direct && (state & STATE_PROVEN)) {
+		/* Not before it is an item: the policy may name it as a victim from here on. */
+		if (state_give(&sc->space, reference, direct))
+			note_link(st, sc->index, 1);
+	} else {
+		*unlinked = true;
+	}
 	return true;
 }
 
 /* After the bucket is unlocked: tell the policy and the index's size. */
-static void published(struct store_thread *st, uint32_t reference, int32_t delta)
+static void published(struct store_thread *st, uint32_t reference, int32_t delta, bool unlinked)
 {
-	ring_push(st, reference);
+	if (unlinked)
+		ring_push(st, reference);
 	adjust_count(st, delta);
 }
 
@@ -442,6 +459,7 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	struct index_slot at;
 	uint32_t old = 0;
 	int32_t delta = 0;
+	bool unlinked = false;
 	bool found = find_locked(s, b, hash, key, it->key_length, &at, &old);
 	bool alive = found && !is_expired(slab_get_expiry(&s->slab, slab_class_of(&s->slab, old), old),
 	                                  st->now);
@@ -450,14 +468,14 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	if (unlikely(args->mode != STORE_SET || args->has_compare))
 		result = judge(st, args, old, alive, it);
 	if (likely(result == STORE_OK)) {
-		if (publish(st, b, hash, reference, &at, found ? old : 0, &delta))
+		if (publish(st, b, hash, reference, &at, found ? old : 0, &delta, &unlinked))
 			args->cas = item_cas(s, sc, reference, it);
 		else
 			result = STORE_NO_MEMORY;
 	}
 	index_unlock(b);
 	if (likely(result == STORE_OK))
-		published(st, reference, delta);
+		published(st, reference, delta, unlinked);
 	else
 		discard(st, reference);
 	return result;
@@ -485,6 +503,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	struct index_slot at = { 0 };
 	uint32_t found;
 	int32_t delta;
+	bool unlinked = false;
 	enum store_result result = STORE_EXISTS;
 
 	settle_pending(st, rv);
@@ -493,7 +512,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 		if (found != expected ||
 		    word_generation(item_word(chunk_item(s, found))) != expected_generation)
 			continue;
-		publish(st, b, rv->hash, rv->head, &at, expected, &delta);
+		publish(st, b, rv->hash, rv->head, &at, expected, &delta, &unlinked);
 		*cas = item_cas(s, slab_class_of(&s->slab, rv->head), rv->head,
 		                chunk_item(s, rv->head));
 		result = STORE_OK;
@@ -501,7 +520,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	}
 	index_unlock(b);
 	if (result == STORE_OK)
-		published(st, rv->head, 0);
+		published(st, rv->head, 0, unlinked);
 	else
 		discard(st, rv->head);
 	rv->head = 0;

@@ -71,7 +71,7 @@ static void bench_init(struct bench *b)
 		.chunk_bytes = CHUNK_BYTES,
 		.side_offset = CHUNKS * CHUNK_BYTES,
 		.side_bytes = policy_s3fifo.side_bytes,
-		.state_offset = CHUNKS * (CHUNK_BYTES + policy_s3fifo.side_bytes),
+		.state_offset = ALIGN_UP(CHUNKS * (CHUNK_BYTES + policy_s3fifo.side_bytes), CACHE_LINE_BYTES),
 		.chunks_per_page = CHUNKS,
 		.owner = 7,
 		.reciprocal = chunk_reciprocal(CHUNK_BYTES),

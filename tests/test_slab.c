@@ -163,17 +163,19 @@ Test(slab, an_expiry_is_kept_only_where_one_was_set_and_charged)
 
 Test(slab, ages_follow_the_seconds_ever_more_coarsely)
 {
-	_Atomic uint8_t pairs[200] = { 0 }; /* of state and age */
+	enum { CHUNKS = 109 }; /* three whole groups of states and ages, and a part */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint8_t area[256] = { 0 };
 
 	for (uint32_t tick = 1; tick <= 60000; tick++) {
-		age_advance(pairs, ARRAY_LENGTH(pairs) / 2, tick);
-		uint32_t seconds = age_seconds(pairs[101]);
+		age_advance(area, CHUNKS, tick);
+		uint32_t seconds = age_seconds(area[2 * STATE_GROUP + STATE_GROUP + 5]);
 		uint32_t error = seconds > tick ? seconds - tick : tick - seconds;
 
 		cr_assert_leq(error, tick < 64 ? 0 : tick < 576 ? 8 : tick < 4672 ? 72 : 1100,
 		              "%u s after %u s", seconds, tick);
-		cr_assert_eq(pairs[1], pairs[199]); /* vector and tail agree */
-		cr_assert_eq(pairs[100], 0);
+		cr_assert_eq(area[STATE_GROUP], area[state_area_bytes(CHUNKS) - 1]); /* vector and tail agree */
+		cr_assert_eq(area[2 * STATE_GROUP + 5], 0);
+		cr_assert_eq(area[state_area_bytes(CHUNKS)], 0);
 	}
 }
 
