@@ -60,7 +60,7 @@ static uint64_t page_gain(const struct store *s, const struct slab_class *sc)
 	uint64_t refaults = atomic_load_explicit(&((struct slab_class *)sc)->refaults, memory_order_relaxed);
 	uint64_t weight = s->options.goal == GOAL_BYTES ? s->slab.page_bytes : sc->chunks_per_page;
 
-	if (evictions == 0)
+	if (evictions == 0 || !s->policy->recall)
 		return 0;
 	return (MIN(refaults, evictions) + PRIOR_REFAULTS) * GAIN_ONE / (evictions + PRIOR_EVICTIONS) * weight;
 }
