@@ -110,7 +110,8 @@ struct store_thread {
 	counter new_keys; /* stored while absent */
 	struct class_counters classes[SLAB_CLASS_MAX];
 	/* shared with whoever drains */
-	_Atomic int32_t links[SLAB_CLASS_MAX]; /* linked without the lock, less unlinked, and not settled */
+	_Atomic int32_t links[SLAB_CLASS_MAX]; /* linked without the lock, less unlinked, ever */
+	int32_t links_counted[SLAB_CLASS_MAX]; /* of them; under the class's lock */
 	struct ring ring;
 };
 
@@ -239,8 +240,13 @@ void drain_rings(struct store *s);
 /* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
 static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
 {
-	/* An exchange by whoever settles may come between a load and a store. */
-	atomic_fetch_add_explicit(&st->links[class_index], change, memory_order_relaxed);
+	_Atomic int32_t *links = &st->links[class_index];
+
+	/* Its own: nobody else writes it. */
+	atomic_store_explicit(links,
+	                      (int32_t)((uint32_t)atomic_load_explicit(links, memory_order_relaxed) +
+	                                (uint32_t)change),
+	                      memory_order_relaxed);
 }
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);

@@ -384,10 +384,12 @@ static void drain_ring(struct store *s, struct ring *ring)
 static void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
 {
 	for (unsigned i = 0; s->policy->direct_link && i < s->thread_count; i++) {
-		_Atomic int32_t *links = &s->threads[i].links[sc->index];
+		struct store_thread *st = &s->threads[i];
+		int32_t links = atomic_load_explicit(&st->links[sc->index], memory_order_relaxed);
 
-		if (atomic_load_explicit(links, memory_order_relaxed))
-			sc->queue.count += atomic_exchange_explicit(links, 0, memory_order_relaxed);
+		/* Modulo 2^32: what counts is the difference. */
+		sc->queue.count += (int32_t)((uint32_t)links - (uint32_t)st->links_counted[sc->index]);
+		st->links_counted[sc->index] = links;
 	}
 }
 
