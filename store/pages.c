@@ -280,8 +280,11 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	enum chunk_kind kind = item_kind(it);
 
 	if (kind == CHUNK_SEGMENT) {
+		/* If the page closed a moment ago and is of another class, this is no segment and its head may
+		 * be anything; what is inside of the arena can be looked at, and is looked up before it goes. */
 		reference = ((struct segment *)it)->head;
-		if (!reference || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+		if (!reference || slab_page_number(&s->slab, reference) >= slab_page_end(&s->slab) ||
+		    item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
 			return;
 		sc = slab_class_of(&s->slab, reference);
 	} else if (kind != CHUNK_ITEM) {
@@ -296,14 +299,6 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	evict_reference(st, reference, item_hash(s, reference), proven);
 }
 
-static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
-{
-	if (item_kind(chunk_item(st->store, reference)) == CHUNK_ITEM &&
-	    is_worth_keeping(st, sc, reference) && relocate(st, sc, reference))
-		return;
-	evict_chunk(st, sc, reference);
-}
-
 static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
 {
 	const struct page *pg = &s->slab.pages[page_number];
@@ -311,6 +306,16 @@ static bool page_is_closed(const struct store *s, const struct slab_class *sc, u
 	return atomic_load_explicit(&((struct page *)pg)->state, memory_order_acquire) !=
 	               PAGE_DRAINING ||
 	       page_class_index(pg) != sc->index;
+}
+
+static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	if (item_kind(chunk_item(st->store, reference)) == CHUNK_ITEM &&
+	    is_worth_keeping(st, sc, reference) && relocate(st, sc, reference))
+		return;
+	/* There were safe points: somebody else may have emptied the page. */
+	if (!page_is_closed(st->store, sc, slab_page_number(&st->store->slab, reference)))
+		evict_chunk(st, sc, reference);
 }
 
 /* Waits a bounded time for a draining page to close, giving what this thread holds of it. */

@@ -6,15 +6,18 @@
  * thread wait for others' turns to end, since only there it can end its own; and it must hold no
  * lock, since others may want that lock before their turn can end.
  */
+#include <time.h>
+
 #include "store/internal.h"
 
 /* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
  * microseconds; past the spins of lock_backoff each try yields the core. */
 #define WAIT_TRIES 20000u
-#define ROOM_FAILURES 24u     /* nothing to evict: what others are filling may yet be published */
+#define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define GONE_BATCHES 64u     /* of victims that are no items any more, before it is given up */
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
 
 void quiesce(struct store_thread *st)
@@ -486,21 +489,23 @@ bool evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash,
 	return true;
 }
 
-/* Has the policy name victims; fewer than it named where some are no items any more. */
+/* Has the policy name victims until one of them is still an item: where a page is being vacated, the
+ * oldest of the queue may be long gone and only wait for their grace period. */
 static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t *victims,
                                unsigned wanted)
 {
-	unsigned n = 0;
+	unsigned n = 0, named = 1;
 
-	lock_acquire(&sc->lock);
-	settle_links(s, sc);
-	unsigned named = sc->queue.ops->victims(&sc->queue, victims, wanted);
-
-	/* What is an item now, under the lock, stays readable until this turn's next safe point. */
-	for (unsigned i = 0; i < named; i++)
-		if (item_kind(chunk_item(s, victims[i] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
-			victims[n++] = victims[i];
-	lock_release(&sc->lock);
+	for (unsigned i = 0; n == 0 && named > 0 && i < GONE_BATCHES; i++) {
+		lock_acquire(&sc->lock);
+		settle_links(s, sc);
+		named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+		/* What is an item now, under the lock, stays readable until this turn's next safe point. */
+		for (unsigned k = 0; k < named; k++)
+			if (item_kind(chunk_item(s, victims[k] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
+				victims[n++] = victims[k];
+		lock_release(&sc->lock);
+	}
 	return n;
 }
 
@@ -609,6 +614,15 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	return release_page(st, sc);
 }
 
+static void sleep_outside(struct store_thread *st)
+{
+	static const struct timespec pause = { .tv_nsec = 100000 };
+
+	epoch_leave(&st->store->epoch, st->slot);
+	nanosleep(&pause, NULL);
+	epoch_enter(&st->store->epoch, st->slot);
+}
+
 static bool refill(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
@@ -630,7 +644,12 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 
 		if (!made && ++failures > ROOM_FAILURES)
 			break;
-		/* Nothing new: what there is waits for others' turns, or theirs for this one's end. */
+		/* Nothing new: what there is waits for others' turns, or theirs for this one's end; and who is
+		 * to end one may be waiting for a core. */
+		if (!made && st->store->options.evict && failures > ROOM_FAILURES / 2) {
+			sleep_outside(st);
+			continue;
+		}
 		if (!made) {
 			quiesce(st);
 			spins = MAX(spins, LOCK_SPINS);

@@ -384,9 +384,11 @@ static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, ui
 	}
 	count_stored(st, reference);
 	if (direct && (state & STATE_PROVEN)) {
-		/* Not before it is an item: the policy may name it as a victim from here on. */
-		if (state_give(&sc->space, reference, direct))
-			note_link(st, sc->index, 1);
+		/* Counted first, so that the queue never seems emptier than it is. Not linked before it is an
+		 * item: from here on the policy may name it as a victim. */
+		note_link(st, sc->index, 1);
+		if (unlikely(!state_give(&sc->space, reference, direct)))
+			note_link(st, sc->index, -1);
 	} else {
 		*unlinked = true;
 	}

@@ -33,6 +33,7 @@ struct thread_arg {
 
 static void fail(const char *what)
 {
+	fflush(stdout);
 	fprintf(stderr, "stress_store: %s\n", what);
 	abort();
 }
