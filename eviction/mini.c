@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_SHIFT 14u
-#define PAGE_BYTES (1u << PAGE_SHIFT)
+#define PAGE_SHIFT_CHOSEN 14u
 #define REFERENCE_SHIFT 3u
 #define TABLE_SLOTS_MIN 64u
 
@@ -97,9 +96,14 @@ static void table_remove(struct mini_cache *m, uint64_t hash)
 
 /* ---- chunks ---- */
 
+static uint32_t page_bytes(const struct mini_cache *m)
+{
+	return 1u << m->page_shift;
+}
+
 static bool page_open(struct mini_cache *m)
 {
-	if ((size_t)(m->page_count + 2) * PAGE_BYTES > m->arena.size_bytes || !take(m, PAGE_BYTES))
+	if ((size_t)(m->page_count + 2) * page_bytes(m) > m->arena.size_bytes || !take(m, page_bytes(m)))
 		return false;
 	m->page_count++;
 	m->fresh_index = 0;
@@ -137,21 +141,30 @@ static void entry_drop(struct mini_cache *m, uint32_t reference)
 
 enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 {
+	uint8_t page_shift = o->page_shift ? o->page_shift : PAGE_SHIFT_CHOSEN;
 	uint32_t side = o->policy->side_bytes;
-	uint32_t per_page = (PAGE_BYTES - 2 * CACHE_LINE_BYTES) / ((uint32_t)sizeof(struct mini_entry) + side + 2);
+	uint32_t per_page = ((1u << page_shift) - 2 * CACHE_LINE_BYTES) / ((uint32_t)sizeof(struct mini_entry) + side + 2);
 
 	/* A page brings as many ghosts as it has chunks: not more than there will be keys. */
 	per_page = MAX(1, MIN(per_page, o->entries_max));
 
 	uint32_t pages = o->entries_max / per_page + 3; /* page 0 is none, the last may not be full */
 
-	*m = (struct mini_cache){ .capacity = o->capacity, .entries_max = o->entries_max, .memory = o->memory };
+	*m = (struct mini_cache){
+		.capacity = o->capacity,
+		.entries_max = o->entries_max,
+		.memory = o->memory,
+		.page_shift = page_shift,
+	};
+	/* The circle of pages is not counted by itself. */
+	if (o->policy->page_add)
+		m->fixed_bytes = ALIGN_UP(pages * sizeof(struct page_link), (size_t)OS_PAGE_BYTES);
 	struct policy_memory memory = { take, give, m };
 
 	if (policy_shared_init(&m->shared, o->policy, &memory, hash_of_entry, (uint64_t)pages * per_page,
 	                       pages) != STATUS_OK)
 		return STATUS_SYSTEM;
-	if (region_reserve(&m->arena, (size_t)pages * PAGE_BYTES, false) != STATUS_OK) {
+	if (region_reserve(&m->arena, (size_t)pages << page_shift, false) != STATUS_OK) {
 		policy_shared_fini(&m->shared);
 		return STATUS_SYSTEM;
 	}
@@ -160,22 +173,28 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 		.chunk_bytes = sizeof(struct mini_entry),
 		.side_offset = per_page * (uint32_t)sizeof(struct mini_entry),
 		.side_bytes = side,
-		.state_offset = PAGE_BYTES - ALIGN_UP(state_area_bytes(per_page), (uint32_t)CACHE_LINE_BYTES),
+		.state_offset = (1u << page_shift) - ALIGN_UP(state_area_bytes(per_page), (uint32_t)CACHE_LINE_BYTES),
 		.chunks_per_page = per_page,
 		.owner = 1,
 		.reciprocal = chunk_reciprocal(sizeof(struct mini_entry)),
 		.reference_shift = REFERENCE_SHIFT,
-		.page_shift = PAGE_SHIFT,
+		.page_shift = page_shift,
 	};
 
 	m->fresh_index = per_page;
 	policy_queue_init(&m->queue, &m->shared, &space);
-	if (!table_resize(m, TABLE_SLOTS_MIN)) {
-		region_release(&m->arena);
-		policy_shared_fini(&m->shared);
-		return STATUS_NO_MEMORY;
-	}
+	if (!take(m, m->fixed_bytes))
+		goto release_arena;
+	if (!table_resize(m, TABLE_SLOTS_MIN))
+		goto give_fixed;
 	return STATUS_OK;
+
+give_fixed:
+	give(m, m->fixed_bytes);
+release_arena:
+	region_release(&m->arena);
+	policy_shared_fini(&m->shared);
+	return STATUS_NO_MEMORY;
 }
 
 void mini_fini(struct mini_cache *m)
@@ -188,7 +207,8 @@ void mini_fini(struct mini_cache *m)
 	for (uint32_t page = 1; page <= m->page_count; page++)
 		if (ops->page_remove)
 			ops->page_remove(&m->queue, page);
-	give(m, (uint64_t)m->page_count * PAGE_BYTES + m->table_slots * sizeof(*m->table));
+	give(m, m->fixed_bytes + (uint64_t)m->page_count * page_bytes(m) +
+	        m->table_slots * sizeof(*m->table));
 	free(m->table);
 	region_release(&m->arena);
 	policy_shared_fini(&m->shared);
@@ -255,17 +275,44 @@ bool mini_has(const struct mini_cache *m, uint64_t hash)
 	return m->table[slot_of(m, hash)] != 0;
 }
 
-bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight)
+bool mini_hit(struct mini_cache *m, uint64_t hash)
 {
 	uint32_t reference = m->table[slot_of(m, hash)];
 
-	if (reference) {
-		entry_hit(m, reference);
+	if (!reference)
+		return false;
+	entry_hit(m, reference);
+	return true;
+}
+
+bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight)
+{
+	if (mini_hit(m, hash))
 		return true;
-	}
 	if (weight <= m->capacity)
 		entry_add(m, hash, weight);
 	return false;
+}
+
+void mini_set(struct mini_cache *m, uint64_t hash, uint32_t weight)
+{
+	uint32_t reference = m->table[slot_of(m, hash)];
+
+	if (weight > m->capacity) {
+		mini_remove(m, hash);
+		return;
+	}
+	if (!reference) {
+		entry_add(m, hash, weight);
+		return;
+	}
+	struct mini_entry *e = entry_at(m, reference);
+
+	m->weight = m->weight - e->weight + weight;
+	e->weight = weight;
+	m->queue.ops->insert(&m->queue, reference);
+	while (m->weight > m->capacity && evict_one(m))
+		;
 }
 
 void mini_remove(struct mini_cache *m, uint64_t hash)

@@ -18,6 +18,7 @@ struct mini_options {
 	uint64_t capacity;          /* sum of the weights that fit */
 	uint32_t entries_max;       /* never more keys than this, whatever they weigh */
 	struct policy_memory memory;
+	uint8_t page_shift;         /* keys lie in pages of so many bytes; 0: 14, for many of them */
 };
 
 struct mini_cache {
@@ -27,6 +28,7 @@ struct mini_cache {
 	struct policy_memory memory;
 	uint64_t capacity;
 	uint64_t weight;            /* of the keys that are in */
+	uint64_t fixed_bytes;       /* charged for as long as it lives */
 	uint32_t entries_max;
 	uint32_t entry_count;
 	uint32_t page_count;
@@ -35,6 +37,7 @@ struct mini_cache {
 	uint32_t *table;            /* references, 0: empty; linear probing */
 	uint32_t table_slots;       /* a power of two */
 	uint8_t table_shift;
+	uint8_t page_shift;
 };
 
 /* STATUS_NO_MEMORY when the first page or table is refused, STATUS_SYSTEM without address space. */
@@ -44,6 +47,11 @@ void mini_fini(struct mini_cache *m);
 /* mini_access: true for a hit; on a miss the key is in from here on, unless it weighs more than the
  * capacity or memory for it was refused and nothing was there to evict. */
 bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight);
+/* mini_hit: the same for a key whose weight is not known: what is missing stays so. */
+bool mini_hit(struct mini_cache *m, uint64_t hash);
+/* mini_set: a key is written, which is no access: it is in from here on, with this weight (as far as
+ * mini_access can promise that), where the policy puts what is written. */
+void mini_set(struct mini_cache *m, uint64_t hash, uint32_t weight);
 bool mini_has(const struct mini_cache *m, uint64_t hash);
 void mini_remove(struct mini_cache *m, uint64_t hash);
 

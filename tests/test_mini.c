@@ -47,7 +47,7 @@ static void run(const struct policy_ops *policy, uint64_t seed, uint32_t refuse_
 {
 	struct account account = { .refuse_one_in = 0 };
 	struct mini_cache m;
-	struct mini_options o = { policy, 2000, 200, { take, give, &account } };
+	struct mini_options o = { policy, 2000, 200, { take, give, &account }, seed % 2 ? 12 : 0 };
 	struct test_random r;
 	unsigned refused_room = 0;
 
@@ -68,6 +68,14 @@ static void run(const struct policy_ops *policy, uint64_t seed, uint32_t refuse_
 			break;
 		case 1:
 			mini_set_capacity(&m, 500 + test_random_below(&r, 2000));
+			break;
+		case 2:
+			cr_assert_eq(mini_hit(&m, hash_of(key)), had);
+			cr_assert_eq(mini_has(&m, hash_of(key)), had);
+			break;
+		case 3:
+			mini_set(&m, hash_of(key), 1 + test_random_below(&r, 600));
+			cr_assert(m.weight <= m.capacity || !mini_has(&m, hash_of(key)));
 			break;
 		default:
 			cr_assert_eq(mini_access(&m, hash_of(key), weight), had);
@@ -109,7 +117,8 @@ Test(mini, what_weighs_more_than_all_is_not_kept)
 {
 	struct account account = { .refuse_one_in = 0 };
 	struct mini_cache m;
-	struct mini_options o = { policy_at(0), 100, 50, { take, give, &account } };
+	struct mini_options o = { .policy = policy_at(0), .capacity = 100, .entries_max = 50,
+	                          .memory = { take, give, &account } };
 
 	cr_assert_eq(mini_init(&m, &o), STATUS_OK);
 	cr_assert_not(mini_access(&m, 1, 60));
