@@ -36,6 +36,7 @@ larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -l
 # The policies without a server.
 bin_PROGRAMS += larder-sim
 larder_sim_SOURCES = bench/sim.c \
+	bench/sim_curve.c bench/sim_curve.h \
 	bench/sim_run.c bench/sim_run.h \
 	bench/sim_trace.c bench/sim_trace.h
 larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm

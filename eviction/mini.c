@@ -275,6 +275,13 @@ bool mini_has(const struct mini_cache *m, uint64_t hash)
 	return m->table[slot_of(m, hash)] != 0;
 }
 
+unsigned mini_reads(const struct mini_cache *m, uint64_t hash)
+{
+	uint32_t reference = m->table[slot_of(m, hash)];
+
+	return reference ? state_reads(state_get(&m->queue.space, reference)) : 0;
+}
+
 bool mini_hit(struct mini_cache *m, uint64_t hash)
 {
 	uint32_t reference = m->table[slot_of(m, hash)];

@@ -53,6 +53,9 @@ bool mini_hit(struct mini_cache *m, uint64_t hash);
  * mini_access can promise that), where the policy puts what is written. */
 void mini_set(struct mini_cache *m, uint64_t hash, uint32_t weight);
 bool mini_has(const struct mini_cache *m, uint64_t hash);
+/* mini_reads: how often it was hit since it is in, up to STATE_READS_MAX, as far as the policy lets
+ * that stand. */
+unsigned mini_reads(const struct mini_cache *m, uint64_t hash);
 void mini_remove(struct mini_cache *m, uint64_t hash);
 
 /* A smaller capacity takes effect with the next misses. */
