@@ -44,6 +44,8 @@ libnet_a_SOURCES = \
 	net/peer.h \
 	net/prefix.c \
 	net/prefix.h \
+	net/curve_stats.c \
+	net/curve_stats.h \
 	net/profile.c \
 	net/profile.h \
 	net/server.c \

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "net/curve_stats.h"
 #include "net/dump.h"
 #include "net/peer.h"
 #include "net/prefix.h"
@@ -15,6 +16,7 @@
 #include "net/settings.h"
 #include "net/version.h"
 #include "net/watch.h"
+#include "store/curve.h"
 
 /* All that is counted, at one moment. */
 struct totals {
@@ -94,6 +96,7 @@ static void stats_reset(struct conn *c)
 	pthread_mutex_unlock(&sv->baseline->lock);
 	prefix_clear(sv->prefixes);
 	profile_reset(sv, c->worker->now);
+	store_curve_reset(sv->store);
 	conn_printf(c, "RESET\r\n");
 }
 
@@ -676,6 +679,8 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		profile_largest(c, ws);
 	else if (word_is(ws, 0, "hottest"))
 		profile_hottest(c, ws);
+	else if (word_is(ws, 0, "mrc"))
+		curve_stats(c);
 	else
 		conn_reply(c, REPLY_ERROR);
 }

@@ -16,11 +16,13 @@
 #ifndef LARDER_STORE_INTERNAL_H
 #define LARDER_STORE_INTERNAL_H
 
+#include "eviction/mrc_ring.h"
 #include "eviction/policy.h"
 #include "store/base/epoch.h"
 #include "store/base/hash.h"
 #include "store/base/lock.h"
 #include "store/budget.h"
+#include "store/curve.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/slab.h"
@@ -108,17 +110,48 @@ struct store_thread {
 	/* read by stats */
 	counter total_items;
 	counter new_keys; /* stored while absent */
+	counter misses;   /* of gets and touches */
+	counter cool_hits; /* of items that had been read less than STATE_READS_MAX times */
 	struct class_counters classes[SLAB_CLASS_MAX];
 	/* shared with whoever drains */
 	_Atomic int32_t links[SLAB_CLASS_MAX]; /* linked without the lock, less unlinked, ever */
 	int32_t links_counted[SLAB_CLASS_MAX]; /* of them; under the class's lock */
 	struct ring ring;
+	/* shared with the maintaining thread */
+	struct mrc_ring samples;
+};
+
+/* See curve.h. */
+struct curve {
+	/* maintaining thread only */
+	struct mrc mrc;
+	uint64_t most_bytes;
+	uint64_t taken_bytes;
+	uint64_t purse_bytes;  /* charged, not yet taken */
+	uint64_t event_count;  /* in this second */
+	uint64_t made[MRC_OUTCOMES]; /* requests in all, as of the last second */
+	uint64_t dropped;
+	uint64_t dropped_before; /* the last reset */
+	uint32_t second;
+	uint32_t half_second;
+	uint32_t advice_second;
+	uint32_t failed_second; /* no memory to start with then */
+	uint32_t candidate_minutes;
+	const struct policy_ops *candidate;
+	unsigned next_thread;  /* whose ring is drained next */
+	/* atomic */
+	_Atomic bool reset_wanted;
+	_Atomic bool clear_wanted;
+	/* under lock, which is held together with no other */
+	struct lock lock;
+	struct store_curve published;
 };
 
 struct store {
 	/* const after init */
 	struct store_options options;
 	const struct policy_ops *policy;
+	_Atomic uint32_t sample_threshold; /* relaxed; changes a few times in a server's life */
 	struct hash_secret secret;
 	unsigned thread_count;
 	struct store_thread *threads;
@@ -147,6 +180,7 @@ struct store {
 	uint32_t collapse_refusals; /* in this pass */
 	uint32_t tick;
 	struct slab slab;
+	struct curve curve;
 };
 
 /* ---- store.c ---- */
@@ -251,6 +285,44 @@ static inline void note_link(struct store_thread *st, unsigned class_index, int3
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);
 void flush_count(struct store_thread *st);
+
+/* ---- curve.c ---- */
+
+void curve_init(struct store *s);
+void curve_fini(struct store *s);
+/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it, true while more is
+ * waiting; in no turn, since it takes long. Both: the maintaining thread. */
+void curve_feed(struct store_thread *st);
+bool curve_step(struct store *s, uint32_t now);
+/* curve_sample: of a sampled key; reference 0: its weight is not known. */
+void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference);
+
+static inline void sample_request(struct store_thread *st, enum mrc_kind kind, uint64_t hash,
+                                  uint32_t reference)
+{
+	uint32_t threshold = atomic_load_explicit(&st->store->sample_threshold, memory_order_relaxed);
+
+	if (unlikely(mrc_is_sampled(hash, threshold)))
+		curve_sample(st, kind, hash, reference);
+}
+
+/* count_read, count_miss: a get or touch, for the curves. `state` is the item's before it. */
+static inline void count_read(struct store_thread *st, uint64_t hash, uint32_t reference, uint8_t state)
+{
+	bool hot = state_reads(state) == STATE_READS_MAX;
+
+	if (!hot)
+		counter_add_one(&st->cool_hits);
+	sample_request(st, hot ? MRC_HOT : MRC_HIT, hash, reference);
+}
+
+static inline void count_miss(struct store_thread *st, uint64_t hash, bool expired)
+{
+	counter_add_one(&st->misses);
+	if (unlikely(expired))
+		sample_request(st, MRC_DELETE, hash, 0);
+	sample_request(st, MRC_MISS, hash, 0);
+}
 
 /* ---- pages.c ---- */
 

@@ -1,4 +1,4 @@
 noinst_LIBRARIES += libstore.a
-libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.c store/item.h \
+libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.c store/curve.h store/curve.c store/item.h \
 	store/slab.h store/slab.c store/index.h store/index.c store/store.c store/write.c \
 	store/reclaim.c store/pages.c store/maintain.c store/stats.c

@@ -459,6 +459,8 @@ static bool remove_hashed(struct store_thread *st, uint32_t reference, uint64_t 
 		break;
 	}
 	index_unlock(b);
+	if (removed && ending == ENDED_EXPIRED)
+		sample_request(st, MRC_DELETE, hash, 0);
 	if (removed)
 		adjust_count(st, -1);
 	return removed;

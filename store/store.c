@@ -202,6 +202,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 		goto fini_slab;
 	if (threads_init(s) != STATUS_OK)
 		goto fini_index;
+	curve_init(s);
 	*out = s;
 	return STATUS_OK;
 
@@ -218,6 +219,7 @@ unmap_store:
 
 void store_fini(struct store *s)
 {
+	curve_fini(s);
 	region_release(&s->thread_region);
 	index_fini(&s->index);
 	slab_fini(&s->slab);
@@ -356,10 +358,13 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
 {
 	_Atomic uint8_t *state = look_up(st, key, key_length, hash, view);
 
-	if (!state)
+	if (unlikely(!state)) {
+		count_miss(st, hash, view->expired);
 		return false;
+	}
 	uint8_t before = view->state, after = state_after_read(before);
 
+	count_read(st, hash, view->reference, before);
 	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
 	if (after != before)
 		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,

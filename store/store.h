@@ -48,7 +48,11 @@ struct store_options {
 	const struct policy_ops *policy;
 	enum store_goal goal;          /* weighs pages when they move between classes */
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
+	uint32_t curve_one_in;         /* keys sampled for miss-ratio curves (curve.h); 0: chosen, CURVE_NONE */
+	uint64_t curve_bytes;          /* what the curves may take; 0: chosen */
 };
+
+#define CURVE_NONE UINT32_MAX
 
 /* What a reader sees of an item. Valid until the turn ends or the next allocating call. */
 struct item_view {

@@ -396,8 +396,11 @@ static bool publish(struct store_thread *st, struct bucket *b, uint64_t hash, ui
 }
 
 /* After the bucket is unlocked: tell the policy and the index's size. */
-static void published(struct store_thread *st, uint32_t reference, int32_t delta, bool unlinked)
+static void published(struct store_thread *st, uint32_t reference, uint64_t hash, int32_t delta,
+                      bool unlinked)
 {
+	/* In this turn the chunk stays what it is, whoever removes the item. */
+	sample_request(st, MRC_SET, hash, reference);
 	if (unlinked)
 		ring_push(st, reference);
 	adjust_count(st, delta);
@@ -477,7 +480,7 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	}
 	index_unlock(b);
 	if (likely(result == STORE_OK))
-		published(st, reference, delta, unlinked);
+		published(st, reference, hash, delta, unlinked);
 	else
 		discard(st, reference);
 	return result;
@@ -522,7 +525,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	}
 	index_unlock(b);
 	if (result == STORE_OK)
-		published(st, rv->head, 0, unlinked);
+		published(st, rv->head, rv->hash, 0, unlinked);
 	else
 		discard(st, rv->head);
 	rv->head = 0;
@@ -827,6 +830,8 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 
 	if (!find_locked(s, b, hash, key, key_length, &at, &found)) {
 		index_unlock(b);
+		/* A larger cache might still have it. */
+		sample_request(st, MRC_DELETE, hash, 0);
 		return STORE_NOT_FOUND;
 	}
 	struct slab_class *sc = slab_class_of(&s->slab, found);
@@ -857,21 +862,24 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 		removed = true;
 	}
 	index_unlock(b);
-	if (removed)
+	if (removed) {
+		sample_request(st, MRC_DELETE, hash, 0);
 		adjust_count(st, -1);
+	}
 	return result;
 }
 
 /* ---- touching ---- */
 
 /* A touch is an access, too. */
-static void touched(struct store_thread *st, uint32_t reference, struct item_view *view)
+static void touched(struct store_thread *st, uint32_t reference, uint64_t hash, struct item_view *view)
 {
 	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 	_Atomic uint8_t *state = slab_state(sc, reference);
 	uint8_t before = atomic_load_explicit(state, memory_order_relaxed);
 
 	COUNT(st, sc->index, touch_hits, 1);
+	count_read(st, hash, reference, before);
 	if (view) {
 		view_fill(st->store, reference, view);
 		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
@@ -903,10 +911,12 @@ enum store_result store_touch(struct store_thread *st, const char *key, size_t k
 		                                       expiry);
 
 		index_unlock(b);
-		if (!present)
+		if (!present) {
+			count_miss(st, hash, false);
 			return STORE_NOT_FOUND;
+		}
 		if (done) {
-			touched(st, found, view);
+			touched(st, found, hash, view);
 			return STORE_OK;
 		}
 		if (!release_some(st, &failures))
@@ -1020,4 +1030,5 @@ void store_flush(struct store_thread *st)
 		/* Whoever resizes may be waiting for nothing but this turn's end. */
 		quiesce(st);
 	}
+	atomic_store_explicit(&st->store->curve.clear_wanted, true, memory_order_relaxed);
 }
