@@ -32,6 +32,14 @@ static void give(void *context, uint64_t bytes)
 	memory->give(memory->context, bytes);
 }
 
+static bool take_to_grow(struct mini_cache *m, uint64_t bytes)
+{
+	if ((!m->may_grow || m->may_grow(m->memory.context, bytes)) && take(m, bytes))
+		return true;
+	m->starved = true;
+	return false;
+}
+
 static uint64_t hash_of_entry(void *context, uint32_t reference)
 {
 	return entry_at(context, reference)->hash;
@@ -58,7 +66,7 @@ static bool table_resize(struct mini_cache *m, uint32_t slots)
 {
 	uint32_t *old = m->table, old_slots = m->table_slots;
 
-	if (!take(m, slots * sizeof(*old)))
+	if (!take_to_grow(m, slots * sizeof(*old)))
 		return false;
 	uint32_t *table = calloc(slots, sizeof(*table));
 
@@ -103,7 +111,8 @@ static uint32_t page_bytes(const struct mini_cache *m)
 
 static bool page_open(struct mini_cache *m)
 {
-	if ((size_t)(m->page_count + 2) * page_bytes(m) > m->arena.size_bytes || !take(m, page_bytes(m)))
+	if ((size_t)(m->page_count + 2) * page_bytes(m) > m->arena.size_bytes ||
+	    !take_to_grow(m, page_bytes(m)))
 		return false;
 	m->page_count++;
 	m->fresh_index = 0;
@@ -154,6 +163,7 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 		.capacity = o->capacity,
 		.entries_max = o->entries_max,
 		.memory = o->memory,
+		.may_grow = o->may_grow,
 		.page_shift = page_shift,
 	};
 	/* The circle of pages is not counted by itself. */
@@ -337,21 +347,102 @@ void mini_set_capacity(struct mini_cache *m, uint64_t capacity)
 	m->capacity = capacity;
 }
 
+static uint32_t page_end(const struct mini_cache *m, uint32_t page)
+{
+	return page == m->page_count ? m->fresh_index : m->queue.space.chunks_per_page;
+}
+
+/* A free chunk's hash may be that of a key which is in again, elsewhere. */
+static bool is_used(const struct mini_cache *m, uint32_t reference)
+{
+	return m->table[slot_of(m, entry_at(m, reference)->hash)] == reference;
+}
+
 void mini_filter(struct mini_cache *m, bool (*keep)(const void *context, uint64_t hash),
                  const void *context)
 {
 	for (uint32_t page = 1; page <= m->page_count; page++) {
-		uint32_t end = page == m->page_count ? m->fresh_index : m->queue.space.chunks_per_page;
-
-		for (uint32_t i = 0; i < end; i++) {
+		for (uint32_t i = 0; i < page_end(m, page); i++) {
 			uint32_t reference = space_reference(&m->queue.space, page, i);
 			struct mini_entry *e = entry_at(m, reference);
 
-			/* A free chunk's hash may be that of a key which is in again, elsewhere. */
-			if (m->table[slot_of(m, e->hash)] == reference && !keep(context, e->hash))
+			if (is_used(m, reference) && !keep(context, e->hash))
 				mini_remove(m, e->hash);
 		}
 	}
+}
+
+/* ---- shrinking ---- */
+
+/* Lists what is free on the pages up to this one, and on no other. */
+static void list_free(struct mini_cache *m, uint32_t last_page)
+{
+	m->free_head = 0;
+	for (uint32_t page = last_page; page > 0; page--) {
+		for (uint32_t i = page_end(m, page); i-- > 0;) {
+			uint32_t reference = space_reference(&m->queue.space, page, i);
+
+			if (is_used(m, reference))
+				continue;
+			entry_at(m, reference)->next_free = m->free_head;
+			m->free_head = reference;
+		}
+	}
+}
+
+/* To a free chunk; in the policy's order it stays where it is, or is inserted again with what it earned. */
+static void relocate(struct mini_cache *m, uint32_t from)
+{
+	const struct policy_ops *ops = m->queue.ops;
+	uint32_t to = chunk_take(m);
+	struct mini_entry *e = entry_at(m, from);
+	uint8_t state = state_get(&m->queue.space, from);
+	uint8_t proven = state & ops->proven_states ? STATE_PROVEN : 0;
+
+	m->table[slot_of(m, e->hash)] = to;
+	*entry_at(m, to) = *e;
+	state_change(&m->queue.space, to, STATE_OF_USE, (state & STATE_OF_USE) | proven);
+	if (ops->move) {
+		ops->move(&m->queue, to, from);
+	} else {
+		ops->insert(&m->queue, to);
+		ops->remove(&m->queue, from);
+	}
+}
+
+static void page_close(struct mini_cache *m)
+{
+	for (uint32_t i = 0; i < m->fresh_index; i++) {
+		uint32_t reference = space_reference(&m->queue.space, m->page_count, i);
+
+		if (is_used(m, reference))
+			relocate(m, reference);
+	}
+	if (m->queue.ops->page_remove)
+		m->queue.ops->page_remove(&m->queue, m->page_count);
+	region_drop(&m->arena, (size_t)m->page_count * page_bytes(m), page_bytes(m));
+	give(m, page_bytes(m));
+	m->page_count--;
+	m->fresh_index = m->queue.space.chunks_per_page;
+}
+
+void mini_shrink(struct mini_cache *m)
+{
+	uint32_t per_page = m->queue.space.chunks_per_page;
+	uint32_t pages = MIN(m->page_count, MAX(1, (m->entry_count + per_page - 1) / per_page));
+	uint32_t slots = TABLE_SLOTS_MIN;
+	bool starved = m->starved;
+
+	if (pages < m->page_count) {
+		list_free(m, pages);
+		while (m->page_count > pages)
+			page_close(m);
+	}
+	while (slots < 2 * (m->entry_count + 1))
+		slots *= 2;
+	if (slots < m->table_slots)
+		table_resize(m, slots);
+	m->starved = starved; /* that the smaller table was refused is no lack of room for keys */
 }
 
 void mini_check(const struct mini_cache *m)

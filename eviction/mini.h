@@ -19,6 +19,9 @@ struct mini_options {
 	uint32_t entries_max;       /* never more keys than this, whatever they weigh */
 	struct policy_memory memory;
 	uint8_t page_shift;         /* keys lie in pages of so many bytes; 0: 14, for many of them */
+	/* May be NULL. Asked, with memory's context, before memory for more keys is taken: what the policy
+	 * needs for those that are in comes and goes, and should be there when it is wanted. */
+	bool (*may_grow)(void *context, uint64_t bytes);
 };
 
 struct mini_cache {
@@ -26,6 +29,8 @@ struct mini_cache {
 	struct policy_queue queue;
 	struct region arena;
 	struct policy_memory memory;
+	bool (*may_grow)(void *context, uint64_t bytes);
+	bool starved;               /* memory for more keys was refused; whoever looks clears it */
 	uint64_t capacity;
 	uint64_t weight;            /* of the keys that are in */
 	uint64_t fixed_bytes;       /* charged for as long as it lives */
@@ -63,6 +68,9 @@ void mini_set_capacity(struct mini_cache *m, uint64_t capacity);
 /* mini_filter: forgets the keys that `keep` does not want. */
 void mini_filter(struct mini_cache *m, bool (*keep)(const void *context, uint64_t hash),
                  const void *context);
+
+/* mini_shrink: gives back the pages that its keys do not fill, and what its table has too much. */
+void mini_shrink(struct mini_cache *m);
 
 void mini_check(const struct mini_cache *m);
 

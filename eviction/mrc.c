@@ -2,6 +2,9 @@
 
 /* Of the lanes' pages: there are many lanes, and small ones. */
 #define LANE_PAGE_SHIFT 12
+/* Of the memory, what is kept for policies' queues, which take and give blocks all the time: a queue
+ * without one is simulated wrongly, a lane without a page has fewer keys. */
+#define KEPT_SHARE 8u
 /* With fewer keys than this in every lane, halving the rate frees nothing worth having. */
 #define KEYS_MIN 64u
 
@@ -23,12 +26,19 @@ static bool take(void *context, uint64_t bytes)
 {
 	struct mrc *m = context;
 
-	if (!m->options.memory.take(m->options.memory.context, bytes)) {
-		m->refused = true;
+	if (m->memory_bytes && m->used_bytes + bytes > m->memory_bytes)
 		return false;
-	}
+	if (!m->options.memory.take(m->options.memory.context, bytes))
+		return false;
 	m->used_bytes += bytes;
 	return true;
+}
+
+static bool may_grow(void *context, uint64_t bytes)
+{
+	const struct mrc *m = context;
+
+	return !m->memory_bytes || m->used_bytes + bytes <= m->memory_bytes - m->memory_bytes / KEPT_SHARE;
 }
 
 static void give(void *context, uint64_t bytes)
@@ -97,6 +107,7 @@ static enum status lane_open(struct mrc *m, struct mrc_lane *lane)
 		.entries_max = m->options.keys_max + 1,
 		.memory = { take, give, m },
 		.page_shift = LANE_PAGE_SHIFT,
+		.may_grow = may_grow,
 	};
 
 	return mini_init(&lane->mini, &o);
@@ -144,7 +155,6 @@ enum status mrc_start(struct mrc *m)
 	enum status status = open_lanes(m);
 
 	m->running = status == STATUS_OK;
-	m->refused = false;
 	return status;
 }
 
@@ -165,6 +175,11 @@ void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, uint64_t fixed_bytes)
 	m->fixed_bytes = fixed_bytes;
 	if (m->running)
 		set_capacities(m);
+}
+
+void mrc_set_memory(struct mrc *m, uint64_t bytes)
+{
+	m->memory_bytes = bytes;
 }
 
 /* ---- requests ---- */
@@ -203,14 +218,16 @@ void mrc_event(struct mrc *m, enum mrc_kind kind, uint64_t hash, uint32_t weight
 		return;
 	bool full = false;
 
-	m->refused = false;
 	if (kind < MRC_OUTCOMES)
 		m->requests[kind]++;
 	for (unsigned i = 0; i < m->lane_count; i++) {
+		struct mini_cache *mini = &m->lanes[i].mini;
+
 		lane_event(&m->lanes[i], kind, hash, weight);
-		full |= m->lanes[i].mini.entry_count > m->options.keys_max;
+		full |= mini->entry_count > m->options.keys_max || mini->starved;
+		mini->starved = false;
 	}
-	if (unlikely(full || m->refused) && fullest(m) >= MIN(KEYS_MIN, m->options.keys_max))
+	if (unlikely(full) && fullest(m) >= MIN(KEYS_MIN, m->options.keys_max))
 		mrc_lower_rate(m);
 }
 
@@ -241,8 +258,11 @@ void mrc_lower_rate(struct mrc *m)
 	if (!m->running || m->threshold < 2)
 		return;
 	m->threshold /= 2;
-	for (unsigned i = 0; i < m->lane_count; i++)
+	for (unsigned i = 0; i < m->lane_count; i++) {
 		mini_filter(&m->lanes[i].mini, keep, m);
+		/* What a small lane took while it was as large as the others is wanted elsewhere. */
+		mini_shrink(&m->lanes[i].mini);
+	}
 	set_capacities(m);
 	mrc_halve(m);
 }

@@ -71,11 +71,11 @@ struct mrc {
 	struct mrc_options options;
 	uint64_t budget_bytes;
 	uint64_t fixed_bytes;
-	uint64_t used_bytes;   /* of its memory */
+	uint64_t used_bytes;
+	uint64_t memory_bytes; /* at most; 0: any */
 	uint32_t threshold;
 	uint32_t lane_count;
 	bool running;
-	bool refused;          /* memory, since the last event */
 	/* By what became of them in the whole cache; halved now and then. */
 	double requests[MRC_OUTCOMES]; /* sampled */
 	double expected[MRC_OUTCOMES]; /* so many should have been, of all that were made */
@@ -92,6 +92,10 @@ void mrc_stop(struct mrc *m);
 
 /* mrc_set_budget: `budget_bytes` is factor 1; of each factor of it, fixed_bytes hold no items. */
 void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, uint64_t fixed_bytes);
+
+/* mrc_set_memory: used_bytes will not exceed it from here on; 0: no bound but what the memory refuses.
+ * If used_bytes does now, only mrc_stop brings it down. */
+void mrc_set_memory(struct mrc *m, uint64_t bytes);
 
 /* ---- requests ---- */
 

@@ -24,21 +24,18 @@ static bool take(void *context, uint64_t bytes)
 {
 	struct curve *c = context;
 
-	if (c->taken_bytes + bytes > c->most_bytes)
-		return false;
 	if (bytes > c->purse_bytes) {
 		if (!budget_take(budget_of(c), ACCOUNT_EVICTION, bytes - c->purse_bytes))
 			return false;
 		c->purse_bytes = bytes;
 	}
 	c->purse_bytes -= bytes;
-	c->taken_bytes += bytes;
 	return true;
 }
 
 static uint64_t purse_wanted(const struct curve *c)
 {
-	uint64_t left = c->most_bytes > c->taken_bytes ? c->most_bytes - c->taken_bytes : 0;
+	uint64_t left = c->most_bytes > c->mrc.used_bytes ? c->most_bytes - c->mrc.used_bytes : 0;
 
 	return MIN(c->most_bytes / PURSE_SHARE, left);
 }
@@ -55,7 +52,6 @@ static void give(void *context, uint64_t bytes)
 {
 	struct curve *c = context;
 
-	c->taken_bytes -= bytes;
 	c->purse_bytes += bytes;
 	trim_purse(c, purse_wanted(c));
 }
@@ -178,7 +174,7 @@ static void expect_requests(struct store *s, struct curve *c)
 static void set_budget(struct store *s, struct curve *c)
 {
 	const struct budget *b = &s->budget;
-	uint64_t own = c->taken_bytes + c->purse_bytes;
+	uint64_t own = c->mrc.used_bytes + c->purse_bytes;
 	uint64_t of_items = budget_account(b, ACCOUNT_ITEMS) + budget_account(b, ACCOUNT_INDEX) +
 	                    budget_account(b, ACCOUNT_EVICTION) - own + BUDGET_ALLOWANCE_BYTES;
 	uint64_t used = budget_used(b);
@@ -186,6 +182,7 @@ static void set_budget(struct store *s, struct curve *c)
 	mrc_set_budget(&c->mrc, budget_limit(b) - BUDGET_ALLOWANCE_BYTES, used > of_items ? used - of_items : 0);
 	c->most_bytes = s->options.curve_bytes ? s->options.curve_bytes :
 	                                         MIN(CURVE_BYTES_MAX, budget_limit(b) / CURVE_SHARE);
+	mrc_set_memory(&c->mrc, c->most_bytes);
 }
 
 /* The advice is one that stayed the same for some minutes, each of them looked at once. */
@@ -289,7 +286,7 @@ bool curve_step(struct store *s, uint32_t now)
 	if (now != c->second)
 		curve_second(s, c, now);
 	obey(c);
-	if (c->taken_bytes > c->most_bytes)
+	if (c->mrc.used_bytes > c->most_bytes)
 		stop(c);
 	if (is_on(s, c) && anything_waits(s)) {
 		if (!c->mrc.running)

@@ -21,7 +21,7 @@ struct store;
 #define CURVE_KEYS_MAX 16384u   /* in one simulated cache */
 #define CURVE_SHARE 128u
 #define CURVE_BYTES_MAX (4u << 20)
-#define CURVE_BYTES_LEAST (192u << 10)
+#define CURVE_BYTES_LEAST (256u << 10)
 #define CURVE_HALF_SECONDS 300u /* after which what was counted weighs half */
 
 struct store_curve {

@@ -126,7 +126,6 @@ struct curve {
 	/* maintaining thread only */
 	struct mrc mrc;
 	uint64_t most_bytes;
-	uint64_t taken_bytes;
 	uint64_t purse_bytes;  /* charged, not yet taken */
 	uint64_t event_count;  /* in this second */
 	uint64_t made[MRC_OUTCOMES]; /* requests in all, as of the last second */
