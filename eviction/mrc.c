@@ -64,11 +64,9 @@ static uint64_t budget_at(const struct mrc *m, unsigned factor)
 
 static uint64_t capacity_of(const struct mrc *m, const struct mrc_lane *lane)
 {
-	uint64_t budget = budget_at(m, lane->factor);
+	int64_t bytes = (int64_t)budget_at(m, lane->factor) - m->fixed_bytes;
 
-	if (budget <= m->fixed_bytes)
-		return 0;
-	return (uint64_t)((double)(budget - m->fixed_bytes) * rate_of(m) + 0.5);
+	return bytes > 0 ? (uint64_t)((double)bytes * rate_of(m) + 0.5) : 0;
 }
 
 /* Side bytes, ghosts and sketches are counted for each item; queues are shared memory of few bytes. */
@@ -167,7 +165,7 @@ void mrc_stop(struct mrc *m)
 	assert(m->used_bytes == 0);
 }
 
-void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, uint64_t fixed_bytes)
+void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, int64_t fixed_bytes)
 {
 	if (m->budget_bytes == budget_bytes && m->fixed_bytes == fixed_bytes)
 		return;
@@ -308,23 +306,34 @@ static double miss_ratio(const struct mrc *m, const struct mrc_lane *lane)
 	return made > 0 ? MIN(1.0, missed / made) : 0;
 }
 
-static const struct mrc_lane *lane_at_budget(const struct mrc *m, const struct policy_ops *policy)
+static double ratio_at_budget(const struct mrc_report *report, const struct policy_ops *policy)
 {
-	for (unsigned i = 0; i < m->lane_count; i++)
-		if (m->lanes[i].policy == policy && m->lanes[i].factor == MRC_FACTOR_ONE)
-			return &m->lanes[i];
-	return NULL;
+	for (unsigned i = 0; i < report->lane_count; i++)
+		if (report->points[i].policy == policy && report->points[i].factor == MRC_FACTOR_ONE)
+			return report->points[i].miss_ratio;
+	return 0;
+}
+
+double mrc_gain(const struct mrc_report *report, const struct policy_ops *running,
+                const struct policy_ops *policy)
+{
+	double now = ratio_at_budget(report, running);
+
+	return now > 0 ? 1 - ratio_at_budget(report, policy) / now : 0;
 }
 
 static void report_best(const struct mrc *m, struct mrc_report *report)
 {
-	const struct mrc_lane *now = lane_at_budget(m, m->options.policy), *best = now;
+	report->best = m->options.policy;
+	report->gain = 0;
+	for (unsigned i = 0; i < report->lane_count; i++) {
+		double gain = mrc_gain(report, m->options.policy, report->points[i].policy);
 
-	for (unsigned i = 0; i < m->lane_count; i++)
-		if (m->lanes[i].factor == MRC_FACTOR_ONE && miss_ratio(m, &m->lanes[i]) < miss_ratio(m, best))
-			best = &m->lanes[i];
-	report->best = best->policy;
-	report->gain = best == now ? 0 : 1 - miss_ratio(m, best) / miss_ratio(m, now);
+		if (gain <= report->gain)
+			continue;
+		report->best = report->points[i].policy;
+		report->gain = gain;
+	}
 }
 
 void mrc_report(const struct mrc *m, struct mrc_report *report)

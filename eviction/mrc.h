@@ -70,7 +70,7 @@ struct mrc_lane {
 struct mrc {
 	struct mrc_options options;
 	uint64_t budget_bytes;
-	uint64_t fixed_bytes;
+	int64_t fixed_bytes;
 	uint64_t used_bytes;
 	uint64_t memory_bytes; /* at most; 0: any */
 	uint32_t threshold;
@@ -90,8 +90,9 @@ void mrc_init(struct mrc *m, const struct mrc_options *options);
 enum status mrc_start(struct mrc *m);
 void mrc_stop(struct mrc *m);
 
-/* mrc_set_budget: `budget_bytes` is factor 1; of each factor of it, fixed_bytes hold no items. */
-void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, uint64_t fixed_bytes);
+/* mrc_set_budget: `budget_bytes` is factor 1; of each factor of it, fixed_bytes hold no items (below 0:
+ * so much is there besides). */
+void mrc_set_budget(struct mrc *m, uint64_t budget_bytes, int64_t fixed_bytes);
 
 /* mrc_set_memory: used_bytes will not exceed it from here on; 0: no bound but what the memory refuses.
  * If used_bytes does now, only mrc_stop brings it down. */
@@ -142,6 +143,10 @@ struct mrc_report {
 };
 
 void mrc_report(const struct mrc *m, struct mrc_report *report);
+/* mrc_gain: what share of the misses of `running` this policy saves with the budget; below 0: it misses
+ * more. 0 if one of them was not simulated. */
+double mrc_gain(const struct mrc_report *report, const struct policy_ops *running,
+                const struct policy_ops *policy);
 
 void mrc_check(const struct mrc *m);
 

@@ -26,7 +26,7 @@ void curve_stats(struct conn *c)
 	store_curve_read(c->worker->server->store, &curve);
 	const struct mrc_report *report = &curve.report;
 
-	stat_text(c, "mrc:state", report->running ? "on" : "off");
+	stat_text(c, "mrc:state", report->running ? "on" : curve.enabled ? "idle" : "off");
 	conn_printf(c, "STAT mrc:rate %.6f\r\n", report->rate);
 	stat_number(c, "mrc:keys", report->keys);
 	stat_number(c, "mrc:requests", (uint64_t)report->requests);

@@ -170,23 +170,24 @@ static void expect_requests(struct store *s, struct curve *c)
 	c->event_count = 0;
 }
 
-/* Of the budget, what is neither items nor index nor a policy's; the allowance is not the operator's. */
+/* Fixed is what is neither items nor index nor a policy's. The operator's budget is without the allowance,
+ * which pays for a part of that. */
 static void set_budget(struct store *s, struct curve *c)
 {
 	const struct budget *b = &s->budget;
 	uint64_t own = c->mrc.used_bytes + c->purse_bytes;
 	uint64_t of_items = budget_account(b, ACCOUNT_ITEMS) + budget_account(b, ACCOUNT_INDEX) +
-	                    budget_account(b, ACCOUNT_EVICTION) - own + BUDGET_ALLOWANCE_BYTES;
-	uint64_t used = budget_used(b);
+	                    budget_account(b, ACCOUNT_EVICTION) - own;
 
-	mrc_set_budget(&c->mrc, budget_limit(b) - BUDGET_ALLOWANCE_BYTES, used > of_items ? used - of_items : 0);
+	mrc_set_budget(&c->mrc, budget_limit(b) - BUDGET_ALLOWANCE_BYTES,
+	               (int64_t)(budget_used(b) - of_items) - (int64_t)BUDGET_ALLOWANCE_BYTES);
 	c->most_bytes = s->options.curve_bytes ? s->options.curve_bytes :
 	                                         MIN(CURVE_BYTES_MAX, budget_limit(b) / CURVE_SHARE);
 	mrc_set_memory(&c->mrc, c->most_bytes);
 }
 
-/* The advice is one that stayed the same for some minutes, each of them looked at once. */
-static void think(struct curve *c, uint32_t now)
+/* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */
+static void think(struct curve *c, const struct policy_ops *running, uint32_t now)
 {
 	struct mrc_report report;
 
@@ -194,10 +195,16 @@ static void think(struct curve *c, uint32_t now)
 		return;
 	c->advice_second = now;
 	mrc_report(&c->mrc, &report);
-	bool better = report.gain >= CURVE_ADVICE_GAIN && report.requests >= CURVE_ADVICE_REQUESTS;
+	bool known = report.requests >= CURVE_ADVICE_REQUESTS;
 
-	c->candidate_minutes = better && report.best == c->candidate ? c->candidate_minutes + 1 : 0;
-	c->candidate = better ? report.best : NULL;
+	c->candidate_gain = c->candidate ? mrc_gain(&report, running, c->candidate) : 0;
+	if (known && c->candidate_gain >= CURVE_ADVICE_GAIN) {
+		c->candidate_minutes++;
+		return;
+	}
+	c->candidate = known && report.gain >= CURVE_ADVICE_GAIN ? report.best : NULL;
+	c->candidate_gain = report.gain;
+	c->candidate_minutes = 0;
 }
 
 static void curve_second(struct store *s, struct curve *c, uint32_t now)
@@ -211,7 +218,7 @@ static void curve_second(struct store *s, struct curve *c, uint32_t now)
 		mrc_halve(&c->mrc);
 		c->half_second = now;
 	}
-	think(c, now);
+	think(c, s->policy, now);
 }
 
 /* ---- slices ---- */
@@ -224,15 +231,17 @@ static bool is_on(const struct store *s, const struct curve *c)
 static void publish(struct store *s, struct curve *c)
 {
 	struct store_curve curve = {
+		.enabled = is_on(s, c),
 		.dropped = c->dropped - c->dropped_before,
 		.advice = c->candidate_minutes >= CURVE_ADVICE_MINUTES ? c->candidate : NULL,
+		.advice_gain = c->candidate_gain,
 	};
 
 	mrc_report(&c->mrc, &curve.report);
 	lock_acquire(&c->lock);
 	c->published = curve;
 	lock_release(&c->lock);
-	atomic_store_explicit(&s->sample_threshold, is_on(s, c) ? c->mrc.threshold : 0,
+	atomic_store_explicit(&s->sample_threshold, curve.enabled ? c->mrc.threshold : 0,
 	                      memory_order_relaxed);
 }
 
@@ -240,6 +249,7 @@ static void stop(struct curve *c)
 {
 	mrc_stop(&c->mrc);
 	c->mrc.threshold = c->mrc.options.threshold;
+	c->candidate = NULL;
 	c->candidate_minutes = 0;
 	trim_purse(c, 0);
 }

@@ -25,11 +25,13 @@ struct store;
 #define CURVE_HALF_SECONDS 300u /* after which what was counted weighs half */
 
 struct store_curve {
+	bool enabled; /* the budget has room for it; it begins with the first sampled request */
 	struct mrc_report report;
 	uint64_t dropped; /* sampled requests that found their ring full, since the last reset */
 	/* A policy that would have missed at least CURVE_ADVICE_GAIN less than the running one, for
-	 * CURVE_ADVICE_MINUTES in a row; NULL if there is none. */
+	 * CURVE_ADVICE_MINUTES in a row, and that was the best when they began; NULL if there is none. */
 	const struct policy_ops *advice;
+	double advice_gain; /* share of the running policy's misses, at the last look */
 };
 
 #define CURVE_ADVICE_GAIN 0.01

@@ -136,7 +136,8 @@ struct curve {
 	uint32_t advice_second;
 	uint32_t failed_second; /* no memory to start with then */
 	uint32_t candidate_minutes;
-	const struct policy_ops *candidate;
+	const struct policy_ops *candidate; /* for the advice */
+	double candidate_gain;
 	unsigned next_thread;  /* whose ring is drained next */
 	/* atomic */
 	_Atomic bool reset_wanted;
