@@ -33,6 +33,7 @@
 #include "store/curve.h"
 
 #define UPKEEP_IDLE_MS 100
+#define UPKEEP_SAMPLING_MS 20
 #define UPKEEP_BUSY_MS 0 /* what waits on the sockets comes in between */
 #define DRAIN_CHECK_MS 50
 #define DRAIN_CHECKS 40 /* how often a graceful end looks for connections that are left */
@@ -248,6 +249,8 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 
 	if (store_maintain(st, clock_now(&p->server.clock)))
 		ms = UPKEEP_BUSY_MS;
+	else if (store_curve_is_busy(p->store))
+		ms = UPKEEP_SAMPLING_MS;
 	if (is_auto(&p->settings))
 		log_advice(p);
 	listeners_retry(&p->listeners);

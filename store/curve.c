@@ -4,8 +4,10 @@
 
 /* One slice: at some 0.7 us an event a third of a millisecond. */
 #define SLICE_EVENTS 512u
-/* Where more come in a second, half as many keys tell enough, and the maintaining thread has other work. */
-#define EVENTS_PER_SECOND_MAX 16384u
+/* At most so many events a second: some 2 % of a core. */
+#define EVENTS_PER_SECOND_MAX 32768u
+/* So many at once: at this pace a ring could be full in a tenth of a second. */
+#define BUSY_EVENTS (MRC_RING_ENTRIES / 4)
 /* What is charged ahead, as a share of the most, so that a lane finds its memory when it asks. */
 #define PURSE_SHARE 16u
 #define PURSE_PAGES 2u
@@ -87,7 +89,12 @@ void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, ui
 	mrc_ring_push(&st->samples, kind, hash, reference ? weight_of(st->store, reference) : 0);
 }
 
-static bool drain(struct store *s, struct curve *c)
+void curve_sample_hit(struct store_thread *st, uint64_t hash, const struct item_view *view)
+{
+	curve_sample(st, state_reads(view->state) == STATE_READS_MAX ? MRC_HOT : MRC_HIT, hash, view->reference);
+}
+
+static bool drain(struct store *s, struct curve *c, uint32_t now)
 {
 	unsigned left = SLICE_EVENTS;
 	enum mrc_kind kind;
@@ -101,8 +108,12 @@ static bool drain(struct store *s, struct curve *c)
 			mrc_event(&c->mrc, kind, hash, weight);
 			c->event_count++;
 			if (--left == 0)
-				return true;
+				break;
 		}
+		if (SLICE_EVENTS - left >= BUSY_EVENTS)
+			c->busy_until = now + 2;
+		if (left == 0)
+			return true;
 		c->next_thread = (c->next_thread + 1) % s->thread_count;
 	}
 	return false;
@@ -165,8 +176,10 @@ static void expect_requests(struct store *s, struct curve *c)
 	}
 	mrc_expect(&c->mrc, since);
 	c->dropped = dropped;
-	if (c->event_count > EVENTS_PER_SECOND_MAX || lost * 4 > c->event_count)
+	/* What is lost before anybody knew how fast they come is no reason. */
+	if (c->event_count > EVENTS_PER_SECOND_MAX || (lost * 4 > c->event_count && c->was_busy))
 		mrc_lower_rate(&c->mrc);
+	c->was_busy = c->busy_until != 0;
 	c->event_count = 0;
 }
 
@@ -214,6 +227,8 @@ static void curve_second(struct store *s, struct curve *c, uint32_t now)
 	c->second = now;
 	set_budget(s, c);
 	expect_requests(s, c);
+	if (now >= c->busy_until)
+		c->busy_until = 0;
 	if (now - c->half_second >= CURVE_HALF_SECONDS) {
 		mrc_halve(&c->mrc);
 		c->half_second = now;
@@ -301,7 +316,7 @@ bool curve_step(struct store *s, uint32_t now)
 	if (is_on(s, c) && anything_waits(s)) {
 		if (!c->mrc.running)
 			start(c, now);
-		more = drain(s, c);
+		more = drain(s, c, now);
 	}
 	publish(s, c);
 	return more;
@@ -331,6 +346,11 @@ void curve_init(struct store *s)
 void curve_fini(struct store *s)
 {
 	stop(&s->curve);
+}
+
+bool store_curve_is_busy(const struct store *s)
+{
+	return s->curve.busy_until != 0;
 }
 
 void store_curve_read(struct store *s, struct store_curve *curve)

@@ -38,6 +38,10 @@ struct store_curve {
 #define CURVE_ADVICE_MINUTES 5u
 #define CURVE_ADVICE_REQUESTS 10000.0 /* sampled, at least */
 
+/* The maintaining thread: store_maintain should be called again in some 20 ms, or sampled requests will
+ * be dropped. */
+bool store_curve_is_busy(const struct store *s);
+
 /* Both: any thread. What is told is as of the last slice, a tenth of a second ago at most. */
 void store_curve_read(struct store *s, struct store_curve *curve);
 void store_curve_reset(struct store *s);

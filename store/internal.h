@@ -134,6 +134,8 @@ struct curve {
 	uint32_t second;
 	uint32_t half_second;
 	uint32_t advice_second;
+	uint32_t busy_until;    /* a second, 0: not busy; see store_curve_is_busy */
+	bool was_busy;         /* a second ago */
 	uint32_t failed_second; /* no memory to start with then */
 	uint32_t candidate_minutes;
 	const struct policy_ops *candidate; /* for the advice */
@@ -294,26 +296,32 @@ void curve_fini(struct store *s);
  * waiting; in no turn, since it takes long. Both: the maintaining thread. */
 void curve_feed(struct store_thread *st);
 bool curve_step(struct store *s, uint32_t now);
-/* curve_sample: of a sampled key; reference 0: its weight is not known. */
-void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference);
+/* Is the key one of those whose requests are simulated? */
+static inline bool is_sampled(const struct store_thread *st, uint64_t hash)
+{
+	uint32_t threshold = atomic_load_explicit(&st->store->sample_threshold, memory_order_relaxed);
+
+	return unlikely(mrc_is_sampled(hash, threshold));
+}
+
+/* Of a sampled key. curve_sample: a reference of 0 says that its weight is not known. curve_sample_hit:
+ * a get found this item. */
+#define COLD __attribute__((cold, noinline))
+COLD void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference);
+COLD void curve_sample_hit(struct store_thread *st, uint64_t hash, const struct item_view *view);
 
 static inline void sample_request(struct store_thread *st, enum mrc_kind kind, uint64_t hash,
                                   uint32_t reference)
 {
-	uint32_t threshold = atomic_load_explicit(&st->store->sample_threshold, memory_order_relaxed);
-
-	if (unlikely(mrc_is_sampled(hash, threshold)))
+	if (is_sampled(st, hash))
 		curve_sample(st, kind, hash, reference);
 }
 
-/* count_read, count_miss: a get or touch, for the curves. `state` is the item's before it. */
-static inline void count_read(struct store_thread *st, uint64_t hash, uint32_t reference, uint8_t state)
+/* count_cool: of each hit whose item's state changes with it; the others are hot. */
+static inline void count_cool(struct store_thread *st, uint8_t state)
 {
-	bool hot = state_reads(state) == STATE_READS_MAX;
-
-	if (!hot)
+	if (likely(state_reads(state) < STATE_READS_MAX))
 		counter_add_one(&st->cool_hits);
-	sample_request(st, hot ? MRC_HOT : MRC_HIT, hash, reference);
 }
 
 static inline void count_miss(struct store_thread *st, uint64_t hash, bool expired)

@@ -364,14 +364,17 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
 	}
 	uint8_t before = view->state, after = state_after_read(before);
 
-	count_read(st, hash, view->reference, before);
 	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
-	if (after != before)
+	if (after != before) {
+		count_cool(st, before);
 		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,
 		                                        memory_order_relaxed);
+	}
 	if (view->age)
 		atomic_store_explicit(state + STATE_GROUP, 0, memory_order_relaxed);
 	COUNT(st, view->class_index, get_hits, 1);
+	if (is_sampled(st, hash))
+		curve_sample_hit(st, hash, view);
 	if (st->store->policy->hit)
 		ring_push(st, view->reference | RING_HIT);
 	return true;

@@ -879,7 +879,8 @@ static void touched(struct store_thread *st, uint32_t reference, uint64_t hash, 
 	uint8_t before = atomic_load_explicit(state, memory_order_relaxed);
 
 	COUNT(st, sc->index, touch_hits, 1);
-	count_read(st, hash, reference, before);
+	count_cool(st, before);
+	sample_request(st, state_reads(before) == STATE_READS_MAX ? MRC_HOT : MRC_HIT, hash, reference);
 	if (view) {
 		view_fill(st->store, reference, view);
 		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
