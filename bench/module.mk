@@ -36,6 +36,7 @@ larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -l
 # The policies without a server.
 bin_PROGRAMS += larder-sim
 larder_sim_SOURCES = bench/sim.c \
+	bench/sim_curve.c bench/sim_curve.h \
 	bench/sim_run.c bench/sim_run.h \
 	bench/sim_trace.c bench/sim_trace.h
 larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
@@ -43,7 +44,7 @@ larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
 dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
 TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
-EXTRA_DIST += bench/make-trace bench/compare bench/README.md
+EXTRA_DIST += bench/make-trace bench/compare bench/misses bench/policies bench/README.md
 
 if HAVE_CRITERION
 bench_tests = tests/test_histogram tests/test_reply tests/test_trace tests/test_zipf

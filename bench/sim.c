@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/sim_curve.h"
 #include "bench/sim_run.h"
 #include "bench/tool.h"
 #include "store/base/base.h"
@@ -30,6 +31,8 @@ struct options {
 	struct size_option sizes[SIZES_MAX];
 	unsigned size_count;
 	bool by_bytes;
+	bool curve;
+	double rate;       /* of --curve; 0: chosen */
 	unsigned threads;
 	const char *csv_path;
 	const char *plot_path;
@@ -88,6 +91,13 @@ static void show_progress(const struct work *w, unsigned trace, unsigned trace_c
 	fprintf(stderr, "\r%60s\r", "");
 }
 
+static uint64_t capacity_of(const struct size_option *size, const struct sim_trace *trace)
+{
+	uint64_t share = (uint64_t)(size->share * (double)trace->weight_sum);
+
+	return MAX(1, size->absolute ? size->absolute : share);
+}
+
 static void run_trace(const struct options *o, const char *path, unsigned number, unsigned count,
                       struct result *result)
 {
@@ -97,12 +107,8 @@ static void run_trace(const struct options *o, const char *path, unsigned number
 	sim_trace_load(&trace, path, o->by_bytes);
 	*result = (struct result){ .request_count = trace.request_count, .key_count = trace.key_count };
 	memcpy(result->name, trace.name, sizeof(result->name));
-	for (unsigned i = 0; i < o->size_count; i++) {
-		const struct size_option *size = &o->sizes[i];
-		uint64_t share = (uint64_t)(size->share * (double)trace.weight_sum);
-
-		result->capacities[i] = MAX(1, size->absolute ? size->absolute : share);
-	}
+	for (unsigned i = 0; i < o->size_count; i++)
+		result->capacities[i] = capacity_of(&o->sizes[i], &trace);
 	struct work w = { .options = o, .trace = &trace, .result = result };
 
 	for (unsigned i = 0; i < o->threads; i++)
@@ -336,6 +342,65 @@ static void compare_reference(const struct options *o, const struct result *resu
 	printf("\n");
 }
 
+/* ---- curves ---- */
+
+struct curve_row {
+	char name[64];
+	const char *policy;
+	const char *size;
+	uint32_t sampled_keys;
+	double mean_error;
+};
+
+static void print_curve_summary(const struct curve_row *rows, unsigned count)
+{
+	double sum = 0, worst = 0;
+
+	printf("%-20s %-8s %8s %9s %9s\n", "trace", "policy", "budget", "sampled", "error");
+	for (unsigned i = 0; i < count; i++) {
+		printf("%-20s %-8s %8s %9u %9.4f\n", rows[i].name, rows[i].policy, rows[i].size,
+		       rows[i].sampled_keys, rows[i].mean_error);
+		sum += rows[i].mean_error;
+		worst = MAX(worst, rows[i].mean_error);
+	}
+	printf("mean %.4f, worst %.4f\n", sum / MAX(1, count), worst);
+}
+
+/* Each of the server's policies that was asked for, at each size, over each trace. */
+static void run_curves(const struct options *o, char **paths, unsigned trace_count)
+{
+	struct curve_row *rows = tool_alloc((size_t)trace_count * o->policy_count * o->size_count,
+	                                    sizeof(*rows));
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < trace_count; i++) {
+		struct sim_trace trace;
+
+		sim_trace_load(&trace, paths[i], o->by_bytes);
+		for (unsigned k = 0; k < o->policy_count * o->size_count; k++) {
+			const struct size_option *size = &o->sizes[k % o->size_count];
+			const char *policy = o->policies[k / o->size_count];
+			struct sim_curve curve;
+
+			if (!policy_find(policy))
+				continue;
+			sim_curve_run(&trace, policy_find(policy), capacity_of(size, &trace), o->rate,
+			              o->threads, &curve);
+			if (!o->quiet)
+				sim_curve_print(&trace, &curve);
+			struct curve_row *row = &rows[count++];
+
+			*row = (struct curve_row){ .policy = policy, .size = size->text };
+			memcpy(row->name, trace.name, sizeof(row->name));
+			row->sampled_keys = curve.sampled_keys;
+			row->mean_error = curve.mean_error;
+		}
+		sim_trace_free(&trace);
+	}
+	print_curve_summary(rows, count);
+	free(rows);
+}
+
 /* ---- command line ---- */
 
 static void usage(FILE *out)
@@ -351,12 +416,16 @@ static void usage(FILE *out)
 	      "  -s, --sizes LIST      each a number of keys (2583, 10k) or a share of the trace's\n"
 	      "                        (10%); default 0.5%,1%,2%,5%,10%,20%,40%\n"
 	      "      --bytes           sizes count bytes (64m, or a share of all keys' bytes)\n"
+	      "      --curve           what the server's miss-ratio curves (stats mrc) would say of a budget\n"
+	      "                        of each size (10%), beside full simulations; default policy s3fifo\n"
+	      "      --rate R          of --curve: share of the keys that are sampled (12,500 of them)\n"
 	      "  -T, --threads N       (the machine's)\n"
 	      "      --csv FILE        misses as a table\n"
 	      "      --plot FILE       .png or .svg through gnuplot: miss ratio against size\n"
 	      "      --reference FILE  a table of known misses (columns trace, capacity_items and one\n"
 	      "                        a policy) to compare with\n"
-	      "  -q, --quiet           no progress line (there is none without a terminal)\n"
+	      "  -q, --quiet           no progress line (there is none without a terminal); of --curve only\n"
+	      "                        the last table\n"
 	      "  -h, --help            this text\n"
 	      "\n"
 	      "  larder-sim -p lru,s3fifo,belady -s 1%,10% trace.txt.zst --plot misses.svg\n", out);
@@ -416,6 +485,8 @@ int main(int argc, char **argv)
 		{ "policies", required_argument, NULL, 'p' },
 		{ "sizes", required_argument, NULL, 's' },
 		{ "bytes", no_argument, NULL, 'b' },
+		{ "curve", no_argument, NULL, 'C' },
+		{ "rate", required_argument, NULL, 'R' },
 		{ "threads", required_argument, NULL, 'T' },
 		{ "csv", required_argument, NULL, 'c' },
 		{ "plot", required_argument, NULL, 'l' },
@@ -425,21 +496,26 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options o = { .threads = (unsigned)MAX(1, MIN(THREADS_MAX, sysconf(_SC_NPROCESSORS_ONLN))) };
-	const char *sizes = "0.5%,1%,2%,5%,10%,20%,40%";
+	const char *sizes = NULL, *policies = NULL;
 	int c;
 
-	for (; sim_policy_name(o.policy_count); o.policy_count++)
-		o.policies[o.policy_count] = sim_policy_name(o.policy_count);
 	while ((c = getopt_long(argc, argv, "p:s:T:qh", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
-			parse_policies(&o, optarg);
+			policies = optarg;
 			break;
 		case 's':
 			sizes = optarg;
 			break;
 		case 'b':
 			o.by_bytes = true;
+			break;
+		case 'C':
+			o.curve = true;
+			break;
+		case 'R':
+			if (!tool_parse_double(optarg, &o.rate) || o.rate <= 0 || o.rate > 1)
+				tool_fail_usage("--rate: %s is not above 0 and at most 1", optarg);
 			break;
 		case 'T':
 			o.threads = (unsigned)tool_option_u64("--threads", optarg, 1, THREADS_MAX);
@@ -466,7 +542,15 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		tool_fail_usage("no trace given");
-	parse_sizes(&o, sizes);
+	if (policies || o.curve)
+		parse_policies(&o, policies ? policies : policy_at(0)->name);
+	for (; !policies && !o.curve && sim_policy_name(o.policy_count); o.policy_count++)
+		o.policies[o.policy_count] = sim_policy_name(o.policy_count);
+	parse_sizes(&o, sizes ? sizes : o.curve ? "10%" : "0.5%,1%,2%,5%,10%,20%,40%");
+	if (o.curve) {
+		run_curves(&o, argv + optind, (unsigned)(argc - optind));
+		return 0;
+	}
 	unsigned count = (unsigned)(argc - optind);
 	struct result *results = tool_alloc(count, sizeof(*results));
 

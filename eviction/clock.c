@@ -26,25 +26,26 @@ static bool clock_linked(const struct policy_queue *q, uint32_t reference)
 
 static void clock_insert(struct policy_queue *q, uint32_t reference)
 {
-	if (clock_linked(q, reference))
-		return;
-	state_change(&q->space, reference, 0, LINKED);
-	q->count++;
+	q->count += state_give(&q->space, reference, LINKED);
 }
 
 static void clock_remove(struct policy_queue *q, uint32_t reference)
 {
-	if (!clock_linked(q, reference))
-		return;
-	state_change(&q->space, reference, LINKED | STATE_OF_USE, 0);
-	q->count--;
+	q->count -= (state_take(&q->space, reference, LINKED | STATE_OF_USE) & LINKED) != 0;
+}
+
+/* Steps after which the hand has been everywhere: the count may be ahead of what is linked. */
+static uint64_t steps_round(const struct policy_queue *q)
+{
+	return (uint64_t)q->u.clock.page_count * q->space.chunks_per_page + HAND_PATIENCE;
 }
 
 static unsigned clock_victims(struct policy_queue *q, uint32_t *references, unsigned max)
 {
-	unsigned n = 0;
+	uint64_t round = steps_round(q);
+	unsigned n = 0, looked = 0;
 
-	for (unsigned looked = 0; n < max && q->count;) {
+	for (uint64_t step = 0; n < max && q->count > 0 && q->u.clock.hand.page && step < round; step++) {
 		uint32_t reference = hand_take(q, &q->u.clock.hand);
 		uint8_t state = state_get(&q->space, reference);
 
@@ -54,7 +55,8 @@ static unsigned clock_victims(struct policy_queue *q, uint32_t *references, unsi
 			state_change(&q->space, reference, STATE_READS, 0);
 			continue;
 		}
-		state_change(&q->space, reference, LINKED, 0);
+		if (!state_take(&q->space, reference, LINKED))
+			continue;
 		q->count--;
 		references[n++] = reference;
 	}
@@ -64,21 +66,24 @@ static unsigned clock_victims(struct policy_queue *q, uint32_t *references, unsi
 /* What the hand meets next, read or not. */
 static uint32_t clock_oldest(struct policy_queue *q)
 {
-	if (!q->count)
+	if (q->count <= 0 || !q->u.clock.hand.page)
 		return 0;
-	for (;; hand_take(q, &q->u.clock.hand))
+	for (uint64_t round = steps_round(q); round > 0; round--, hand_take(q, &q->u.clock.hand))
 		if (clock_linked(q, hand_at(q, &q->u.clock.hand)))
 			return hand_at(q, &q->u.clock.hand);
+	return 0;
 }
 
 static void clock_page_add(struct policy_queue *q, uint32_t page_number)
 {
 	page_circle_add(q, &q->u.clock.hand.page, page_number);
+	q->u.clock.page_count++;
 }
 
 static void clock_page_remove(struct policy_queue *q, uint32_t page_number)
 {
 	hand_leave(q, &q->u.clock.hand, page_number);
+	q->u.clock.page_count--;
 }
 
 static void clock_check(const struct policy_queue *q)
@@ -94,13 +99,14 @@ static void clock_check(const struct policy_queue *q)
 			linked += clock_linked(q, space_reference(&q->space, page, i));
 		page = link->next == first ? 0 : link->next;
 	}
-	assert(linked == q->count);
+	assert((int64_t)linked == q->count);
 }
 
 const struct policy_ops policy_clock = {
 	.name = "clock",
 	.summary = "CLOCK: a hand that spares what was read since it last came by",
 	.counts_reads = true,
+	.direct_link = LINKED,
 	.init = clock_init,
 	.insert = clock_insert,
 	.remove = clock_remove,

@@ -38,6 +38,24 @@ void list_remove(const struct policy_queue *q, struct chunk_list *l, uint32_t re
 	l->count--;
 }
 
+void list_replace(const struct policy_queue *q, struct chunk_list *l, uint32_t to, uint32_t from)
+{
+	struct chunk_link *old = link_of(q, from), *new = link_of(q, to);
+
+	assert(old->newer != 0 && new->newer == 0);
+	new->newer = old->newer == from ? to : old->newer;
+	new->older = old->older == from ? to : old->older;
+	if (new->newer == to)
+		l->head = to;
+	else
+		link_of(q, new->newer)->older = to;
+	if (new->older == to)
+		l->tail = to;
+	else
+		link_of(q, new->older)->newer = to;
+	old->newer = old->older = 0;
+}
+
 /* Reads links that another thread may be writing; a wrong one costs a wasted fetch. */
 void list_prefetch(const struct policy_queue *q, uint32_t reference)
 {
@@ -54,7 +72,7 @@ void list_prefetch(const struct policy_queue *q, uint32_t reference)
 
 void list_check(const struct policy_queue *q, const struct chunk_list *l)
 {
-	size_t count = 0;
+	int64_t count = 0;
 	uint32_t newer = l->head;
 
 	for (uint32_t at = l->head; at; count++) {

@@ -37,6 +37,8 @@ static inline uint32_t list_newer(const struct policy_queue *q, uint32_t referen
 /* list_push: at the head; the chunk is in no list. list_remove: the chunk is in this one. */
 void list_push(const struct policy_queue *q, struct chunk_list *l, uint32_t reference);
 void list_remove(const struct policy_queue *q, struct chunk_list *l, uint32_t reference);
+/* list_replace: `to`, in no list, takes the place of `from`. */
+void list_replace(const struct policy_queue *q, struct chunk_list *l, uint32_t to, uint32_t from);
 void list_check(const struct policy_queue *q, const struct chunk_list *l);
 
 /* list_prefetch: fetches what removing the chunk will write; no lock. */

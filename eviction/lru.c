@@ -44,6 +44,11 @@ static void lru_remove(struct policy_queue *q, uint32_t reference)
 	q->count--;
 }
 
+static void lru_move(struct policy_queue *q, uint32_t to, uint32_t from)
+{
+	list_replace(q, &q->u.lru.list, to, from);
+}
+
 static unsigned lru_victims(struct policy_queue *q, uint32_t *references, unsigned max)
 {
 	unsigned n = 0;
@@ -75,6 +80,7 @@ const struct policy_ops policy_lru = {
 	.hit = lru_hit,
 	.prefetch = list_prefetch,
 	.remove = lru_remove,
+	.move = lru_move,
 	.victims = lru_victims,
 	.oldest = lru_oldest,
 	.linked = lru_linked,

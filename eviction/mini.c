@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_SHIFT 14u
-#define PAGE_BYTES (1u << PAGE_SHIFT)
+#define PAGE_SHIFT_CHOSEN 14u
 #define REFERENCE_SHIFT 3u
 #define TABLE_SLOTS_MIN 64u
 
@@ -33,6 +32,14 @@ static void give(void *context, uint64_t bytes)
 	memory->give(memory->context, bytes);
 }
 
+static bool take_to_grow(struct mini_cache *m, uint64_t bytes)
+{
+	if ((!m->may_grow || m->may_grow(m->memory.context, bytes)) && take(m, bytes))
+		return true;
+	m->starved = true;
+	return false;
+}
+
 static uint64_t hash_of_entry(void *context, uint32_t reference)
 {
 	return entry_at(context, reference)->hash;
@@ -59,7 +66,7 @@ static bool table_resize(struct mini_cache *m, uint32_t slots)
 {
 	uint32_t *old = m->table, old_slots = m->table_slots;
 
-	if (!take(m, slots * sizeof(*old)))
+	if (!take_to_grow(m, slots * sizeof(*old)))
 		return false;
 	uint32_t *table = calloc(slots, sizeof(*table));
 
@@ -97,9 +104,15 @@ static void table_remove(struct mini_cache *m, uint64_t hash)
 
 /* ---- chunks ---- */
 
+static uint32_t page_bytes(const struct mini_cache *m)
+{
+	return 1u << m->page_shift;
+}
+
 static bool page_open(struct mini_cache *m)
 {
-	if ((size_t)(m->page_count + 2) * PAGE_BYTES > m->arena.size_bytes || !take(m, PAGE_BYTES))
+	if ((size_t)(m->page_count + 2) * page_bytes(m) > m->arena.size_bytes ||
+	    !take_to_grow(m, page_bytes(m)))
 		return false;
 	m->page_count++;
 	m->fresh_index = 0;
@@ -137,21 +150,31 @@ static void entry_drop(struct mini_cache *m, uint32_t reference)
 
 enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 {
+	uint8_t page_shift = o->page_shift ? o->page_shift : PAGE_SHIFT_CHOSEN;
 	uint32_t side = o->policy->side_bytes;
-	uint32_t per_page = PAGE_BYTES / ((uint32_t)sizeof(struct mini_entry) + side + 2);
+	uint32_t per_page = ((1u << page_shift) - 2 * CACHE_LINE_BYTES) / ((uint32_t)sizeof(struct mini_entry) + side + 2);
 
 	/* A page brings as many ghosts as it has chunks: not more than there will be keys. */
 	per_page = MAX(1, MIN(per_page, o->entries_max));
 
 	uint32_t pages = o->entries_max / per_page + 3; /* page 0 is none, the last may not be full */
 
-	*m = (struct mini_cache){ .capacity = o->capacity, .entries_max = o->entries_max, .memory = o->memory };
+	*m = (struct mini_cache){
+		.capacity = o->capacity,
+		.entries_max = o->entries_max,
+		.memory = o->memory,
+		.may_grow = o->may_grow,
+		.page_shift = page_shift,
+	};
+	/* The circle of pages is not counted by itself. */
+	if (o->policy->page_add)
+		m->fixed_bytes = ALIGN_UP(pages * sizeof(struct page_link), (size_t)OS_PAGE_BYTES);
 	struct policy_memory memory = { take, give, m };
 
 	if (policy_shared_init(&m->shared, o->policy, &memory, hash_of_entry, (uint64_t)pages * per_page,
 	                       pages) != STATUS_OK)
 		return STATUS_SYSTEM;
-	if (region_reserve(&m->arena, (size_t)pages * PAGE_BYTES, false) != STATUS_OK) {
+	if (region_reserve(&m->arena, (size_t)pages << page_shift, false) != STATUS_OK) {
 		policy_shared_fini(&m->shared);
 		return STATUS_SYSTEM;
 	}
@@ -160,22 +183,28 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 		.chunk_bytes = sizeof(struct mini_entry),
 		.side_offset = per_page * (uint32_t)sizeof(struct mini_entry),
 		.side_bytes = side,
-		.state_offset = per_page * ((uint32_t)sizeof(struct mini_entry) + side),
+		.state_offset = (1u << page_shift) - ALIGN_UP(state_area_bytes(per_page), (uint32_t)CACHE_LINE_BYTES),
 		.chunks_per_page = per_page,
 		.owner = 1,
 		.reciprocal = chunk_reciprocal(sizeof(struct mini_entry)),
 		.reference_shift = REFERENCE_SHIFT,
-		.page_shift = PAGE_SHIFT,
+		.page_shift = page_shift,
 	};
 
 	m->fresh_index = per_page;
 	policy_queue_init(&m->queue, &m->shared, &space);
-	if (!table_resize(m, TABLE_SLOTS_MIN)) {
-		region_release(&m->arena);
-		policy_shared_fini(&m->shared);
-		return STATUS_NO_MEMORY;
-	}
+	if (!take(m, m->fixed_bytes))
+		goto release_arena;
+	if (!table_resize(m, TABLE_SLOTS_MIN))
+		goto give_fixed;
 	return STATUS_OK;
+
+give_fixed:
+	give(m, m->fixed_bytes);
+release_arena:
+	region_release(&m->arena);
+	policy_shared_fini(&m->shared);
+	return STATUS_NO_MEMORY;
 }
 
 void mini_fini(struct mini_cache *m)
@@ -188,7 +217,8 @@ void mini_fini(struct mini_cache *m)
 	for (uint32_t page = 1; page <= m->page_count; page++)
 		if (ops->page_remove)
 			ops->page_remove(&m->queue, page);
-	give(m, (uint64_t)m->page_count * PAGE_BYTES + m->table_slots * sizeof(*m->table));
+	give(m, m->fixed_bytes + (uint64_t)m->page_count * page_bytes(m) +
+	        m->table_slots * sizeof(*m->table));
 	free(m->table);
 	region_release(&m->arena);
 	policy_shared_fini(&m->shared);
@@ -227,7 +257,7 @@ static void entry_hit(struct mini_cache *m, uint32_t reference)
 static void entry_add(struct mini_cache *m, uint64_t hash, uint32_t weight)
 {
 	const struct policy_ops *ops = m->queue.ops;
-	bool proven = ops->recall && ops->recall(&m->shared, hash);
+	bool proven = ops->recall && ops->recall(&m->shared, hash) == GHOST_UNPROVEN;
 	uint32_t reference;
 
 	while (m->weight + weight > m->capacity || m->entry_count >= m->entries_max)
@@ -255,17 +285,51 @@ bool mini_has(const struct mini_cache *m, uint64_t hash)
 	return m->table[slot_of(m, hash)] != 0;
 }
 
-bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight)
+unsigned mini_reads(const struct mini_cache *m, uint64_t hash)
 {
 	uint32_t reference = m->table[slot_of(m, hash)];
 
-	if (reference) {
-		entry_hit(m, reference);
+	return reference ? state_reads(state_get(&m->queue.space, reference)) : 0;
+}
+
+bool mini_hit(struct mini_cache *m, uint64_t hash)
+{
+	uint32_t reference = m->table[slot_of(m, hash)];
+
+	if (!reference)
+		return false;
+	entry_hit(m, reference);
+	return true;
+}
+
+bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight)
+{
+	if (mini_hit(m, hash))
 		return true;
-	}
 	if (weight <= m->capacity)
 		entry_add(m, hash, weight);
 	return false;
+}
+
+void mini_set(struct mini_cache *m, uint64_t hash, uint32_t weight)
+{
+	uint32_t reference = m->table[slot_of(m, hash)];
+
+	if (weight > m->capacity) {
+		mini_remove(m, hash);
+		return;
+	}
+	if (!reference) {
+		entry_add(m, hash, weight);
+		return;
+	}
+	struct mini_entry *e = entry_at(m, reference);
+
+	m->weight = m->weight - e->weight + weight;
+	e->weight = weight;
+	m->queue.ops->insert(&m->queue, reference);
+	while (m->weight > m->capacity && evict_one(m))
+		;
 }
 
 void mini_remove(struct mini_cache *m, uint64_t hash)
@@ -283,21 +347,102 @@ void mini_set_capacity(struct mini_cache *m, uint64_t capacity)
 	m->capacity = capacity;
 }
 
+static uint32_t page_end(const struct mini_cache *m, uint32_t page)
+{
+	return page == m->page_count ? m->fresh_index : m->queue.space.chunks_per_page;
+}
+
+/* A free chunk's hash may be that of a key which is in again, elsewhere. */
+static bool is_used(const struct mini_cache *m, uint32_t reference)
+{
+	return m->table[slot_of(m, entry_at(m, reference)->hash)] == reference;
+}
+
 void mini_filter(struct mini_cache *m, bool (*keep)(const void *context, uint64_t hash),
                  const void *context)
 {
 	for (uint32_t page = 1; page <= m->page_count; page++) {
-		uint32_t end = page == m->page_count ? m->fresh_index : m->queue.space.chunks_per_page;
-
-		for (uint32_t i = 0; i < end; i++) {
+		for (uint32_t i = 0; i < page_end(m, page); i++) {
 			uint32_t reference = space_reference(&m->queue.space, page, i);
 			struct mini_entry *e = entry_at(m, reference);
 
-			/* A free chunk's hash may be that of a key which is in again, elsewhere. */
-			if (m->table[slot_of(m, e->hash)] == reference && !keep(context, e->hash))
+			if (is_used(m, reference) && !keep(context, e->hash))
 				mini_remove(m, e->hash);
 		}
 	}
+}
+
+/* ---- shrinking ---- */
+
+/* Lists what is free on the pages up to this one, and on no other. */
+static void list_free(struct mini_cache *m, uint32_t last_page)
+{
+	m->free_head = 0;
+	for (uint32_t page = last_page; page > 0; page--) {
+		for (uint32_t i = page_end(m, page); i-- > 0;) {
+			uint32_t reference = space_reference(&m->queue.space, page, i);
+
+			if (is_used(m, reference))
+				continue;
+			entry_at(m, reference)->next_free = m->free_head;
+			m->free_head = reference;
+		}
+	}
+}
+
+/* To a free chunk; in the policy's order it stays where it is, or is inserted again with what it earned. */
+static void relocate(struct mini_cache *m, uint32_t from)
+{
+	const struct policy_ops *ops = m->queue.ops;
+	uint32_t to = chunk_take(m);
+	struct mini_entry *e = entry_at(m, from);
+	uint8_t state = state_get(&m->queue.space, from);
+	uint8_t proven = state & ops->proven_states ? STATE_PROVEN : 0;
+
+	m->table[slot_of(m, e->hash)] = to;
+	*entry_at(m, to) = *e;
+	state_change(&m->queue.space, to, STATE_OF_USE, (state & STATE_OF_USE) | proven);
+	if (ops->move) {
+		ops->move(&m->queue, to, from);
+	} else {
+		ops->insert(&m->queue, to);
+		ops->remove(&m->queue, from);
+	}
+}
+
+static void page_close(struct mini_cache *m)
+{
+	for (uint32_t i = 0; i < m->fresh_index; i++) {
+		uint32_t reference = space_reference(&m->queue.space, m->page_count, i);
+
+		if (is_used(m, reference))
+			relocate(m, reference);
+	}
+	if (m->queue.ops->page_remove)
+		m->queue.ops->page_remove(&m->queue, m->page_count);
+	region_drop(&m->arena, (size_t)m->page_count * page_bytes(m), page_bytes(m));
+	give(m, page_bytes(m));
+	m->page_count--;
+	m->fresh_index = m->queue.space.chunks_per_page;
+}
+
+void mini_shrink(struct mini_cache *m)
+{
+	uint32_t per_page = m->queue.space.chunks_per_page;
+	uint32_t pages = MIN(m->page_count, MAX(1, (m->entry_count + per_page - 1) / per_page));
+	uint32_t slots = TABLE_SLOTS_MIN;
+	bool starved = m->starved;
+
+	if (pages < m->page_count) {
+		list_free(m, pages);
+		while (m->page_count > pages)
+			page_close(m);
+	}
+	while (slots < 2 * (m->entry_count + 1))
+		slots *= 2;
+	if (slots < m->table_slots)
+		table_resize(m, slots);
+	m->starved = starved; /* that the smaller table was refused is no lack of room for keys */
 }
 
 void mini_check(const struct mini_cache *m)

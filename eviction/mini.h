@@ -18,6 +18,10 @@ struct mini_options {
 	uint64_t capacity;          /* sum of the weights that fit */
 	uint32_t entries_max;       /* never more keys than this, whatever they weigh */
 	struct policy_memory memory;
+	uint8_t page_shift;         /* keys lie in pages of so many bytes; 0: 14, for many of them */
+	/* May be NULL. Asked, with memory's context, before memory for more keys is taken: what the policy
+	 * needs for those that are in comes and goes, and should be there when it is wanted. */
+	bool (*may_grow)(void *context, uint64_t bytes);
 };
 
 struct mini_cache {
@@ -25,8 +29,11 @@ struct mini_cache {
 	struct policy_queue queue;
 	struct region arena;
 	struct policy_memory memory;
+	bool (*may_grow)(void *context, uint64_t bytes);
+	bool starved;               /* memory for more keys was refused; whoever looks clears it */
 	uint64_t capacity;
 	uint64_t weight;            /* of the keys that are in */
+	uint64_t fixed_bytes;       /* charged for as long as it lives */
 	uint32_t entries_max;
 	uint32_t entry_count;
 	uint32_t page_count;
@@ -35,6 +42,7 @@ struct mini_cache {
 	uint32_t *table;            /* references, 0: empty; linear probing */
 	uint32_t table_slots;       /* a power of two */
 	uint8_t table_shift;
+	uint8_t page_shift;
 };
 
 /* STATUS_NO_MEMORY when the first page or table is refused, STATUS_SYSTEM without address space. */
@@ -44,7 +52,15 @@ void mini_fini(struct mini_cache *m);
 /* mini_access: true for a hit; on a miss the key is in from here on, unless it weighs more than the
  * capacity or memory for it was refused and nothing was there to evict. */
 bool mini_access(struct mini_cache *m, uint64_t hash, uint32_t weight);
+/* mini_hit: the same for a key whose weight is not known: what is missing stays so. */
+bool mini_hit(struct mini_cache *m, uint64_t hash);
+/* mini_set: a key is written, which is no access: it is in from here on, with this weight (as far as
+ * mini_access can promise that), where the policy puts what is written. */
+void mini_set(struct mini_cache *m, uint64_t hash, uint32_t weight);
 bool mini_has(const struct mini_cache *m, uint64_t hash);
+/* mini_reads: how often it was hit since it is in, up to STATE_READS_MAX, as far as the policy lets
+ * that stand. */
+unsigned mini_reads(const struct mini_cache *m, uint64_t hash);
 void mini_remove(struct mini_cache *m, uint64_t hash);
 
 /* A smaller capacity takes effect with the next misses. */
@@ -52,6 +68,9 @@ void mini_set_capacity(struct mini_cache *m, uint64_t capacity);
 /* mini_filter: forgets the keys that `keep` does not want. */
 void mini_filter(struct mini_cache *m, bool (*keep)(const void *context, uint64_t hash),
                  const void *context);
+
+/* mini_shrink: gives back the pages that its keys do not fill, and what its table has too much. */
+void mini_shrink(struct mini_cache *m);
 
 void mini_check(const struct mini_cache *m);
 

@@ -21,7 +21,7 @@
  *
  * What all queues of one cache share (memory, ghosts, what was learned) is in struct policy_shared.
  * Keys come in there: `recall` when one is stored that was absent, `bury` when one was evicted. A key
- * that recall vouches for, or whose former item was proven, is stored with STATE_PROVEN set.
+ * that recall knows as unproven, or whose former item was proven, is stored with STATE_PROVEN set.
  */
 #ifndef LARDER_POLICY_H
 #define LARDER_POLICY_H
@@ -35,8 +35,8 @@
 /*
  * State byte of a chunk:  | policy's own 4 | proven 1 | reads 2 | fetched 1 |
  *
- * The policy's bits are changed under the class's lock, the others by any thread without one, so every
- * change is one atomic step that leaves the rest alone (state_change).
+ * The policy's bits are changed under the class's lock (but see direct_link), the others by any thread
+ * without one, so every change is one atomic step that leaves the rest alone (state_change).
  */
 #define STATE_FETCHED 0x01u     /* hit since it was stored */
 #define STATE_READS_SHIFT 1
@@ -45,6 +45,8 @@
 #define STATE_PROVEN 0x08u      /* see above; set before it is published, never after */
 #define STATE_OF_USE 0x0fu      /* all that begins anew with each use of the chunk */
 #define STATE_OF_POLICY 0xf0u
+
+#define STATE_GROUP 32u /* states, then as many ages, in one cache line */
 
 /* On a reference that `victims` names: tell `bury` that it was proven. */
 #define VICTIM_PROVEN 0x80000000u
@@ -59,7 +61,10 @@ struct page_link {
 /*
  * Where chunks and their side bytes are.
  *
- *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | state 0, age 0 | state 1, age 1 | ... |
+ *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | 32 states, 32 ages | 32 states, 32 ages | ... |
+ *
+ * States and ages are in lines of their own, so that ages can be swept by vectors: nobody but their
+ * owners writes to states.
  *
  * reference = (address - arena) >> reference_shift. Page 0 is never used, so that 0 names nothing.
  */
@@ -68,7 +73,7 @@ struct chunk_space {
 	uint32_t chunk_bytes;
 	uint32_t side_offset;     /* of the policy's array in each page */
 	uint32_t side_bytes;
-	uint32_t state_offset;
+	uint32_t state_offset;    /* a multiple of a cache line */
 	uint32_t chunks_per_page;
 	uint32_t owner;           /* number of the class, not 0 */
 	uint64_t reciprocal;      /* of chunk_bytes, see chunk_index */
@@ -120,16 +125,26 @@ static inline uint32_t space_reference(const struct chunk_space *sp, uint32_t pa
 	return (uint32_t)(offset >> sp->reference_shift);
 }
 
-static inline _Atomic uint8_t *space_state(const struct chunk_space *sp, uint32_t reference)
+/* Bytes that the states and ages of so many chunks take. */
+static inline uint32_t state_area_bytes(uint32_t chunks)
 {
-	return (_Atomic uint8_t *)(space_page(sp, reference) + sp->state_offset +
-	                           2 * space_chunk_index(sp, reference));
+	uint32_t rest = chunks % STATE_GROUP;
+
+	return chunks / STATE_GROUP * 2 * STATE_GROUP + (rest ? STATE_GROUP + rest : 0);
 }
 
-/* The age byte is the store's; it lies beside the state, since a hit looks at both. */
+static inline _Atomic uint8_t *space_state(const struct chunk_space *sp, uint32_t reference)
+{
+	uint32_t index = space_chunk_index(sp, reference);
+
+	return (_Atomic uint8_t *)(space_page(sp, reference) + sp->state_offset + index +
+	                           ALIGN_DOWN(index, STATE_GROUP));
+}
+
+/* The age byte is the store's; it lies in the line of the state, since a hit looks at both. */
 static inline _Atomic uint8_t *space_age(const struct chunk_space *sp, uint32_t reference)
 {
-	return space_state(sp, reference) + 1;
+	return space_state(sp, reference) + STATE_GROUP;
 }
 
 static inline uint8_t state_get(const struct chunk_space *sp, uint32_t reference)
@@ -149,6 +164,19 @@ static inline void state_change(const struct chunk_space *sp, uint32_t reference
 	} while (wanted != value &&
 	         !atomic_compare_exchange_weak_explicit(state, &value, wanted, memory_order_relaxed,
 	                                                memory_order_relaxed));
+}
+
+/* Clears the bits; returns those of them that were set, to one caller only. */
+static inline uint8_t state_take(const struct chunk_space *sp, uint32_t reference, uint8_t bits)
+{
+	return atomic_fetch_and_explicit(space_state(sp, reference), (uint8_t)~bits, memory_order_relaxed) &
+	       bits;
+}
+
+/* Sets the bit; true for the one caller that did. */
+static inline bool state_give(const struct chunk_space *sp, uint32_t reference, uint8_t bit)
+{
+	return !(atomic_fetch_or_explicit(space_state(sp, reference), bit, memory_order_relaxed) & bit);
 }
 
 static inline unsigned state_reads(uint8_t state)
@@ -190,7 +218,7 @@ struct policy_shared {
 struct chunk_list {
 	uint32_t head; /* newest, 0: the list is empty */
 	uint32_t tail;
-	size_t count;
+	int64_t count;
 };
 
 /* A place in the circle of pages. */
@@ -203,7 +231,7 @@ struct policy_queue {
 	const struct policy_ops *ops;
 	struct policy_shared *shared;
 	struct chunk_space space;
-	size_t count; /* linked chunks */
+	int64_t count; /* linked chunks */
 	union {
 		struct {
 			struct chunk_list list; /* by last use */
@@ -218,6 +246,7 @@ struct policy_queue {
 		} sieve;
 		struct {
 			struct chunk_hand hand;
+			uint32_t page_count;
 		} clock;
 		struct {
 			struct chunk_list window;
@@ -234,6 +263,7 @@ struct policy_queue {
 			struct fifo small;
 			size_t small_count;  /* linked in the small queue */
 			struct chunk_hand hand;
+			uint32_t page_count;
 		} s3fifo;
 	} u;
 };
@@ -253,16 +283,29 @@ struct policy_ops {
 	 * called without the lock, on chunks of any state. */
 	void (*prefetch)(const struct policy_queue *q, uint32_t reference);
 	void (*remove)(struct policy_queue *q, uint32_t reference);
+	/* May be absent. The item of a linked chunk now lies in another, which takes its place in the order;
+	 * without it the new chunk is inserted and the old one removed. */
+	void (*move)(struct policy_queue *q, uint32_t to, uint32_t from);
 	unsigned (*victims)(struct policy_queue *q, uint32_t *references, unsigned max);
 	uint32_t (*oldest)(struct policy_queue *q);
 	bool (*linked)(const struct policy_queue *q, uint32_t reference);
 	void (*check)(const struct policy_queue *q);
+	/*
+	 * Of policies to which a chunk is linked by one bit of its state: who publishes a proven chunk may
+	 * set direct_link, and who frees a chunk may clear it unless one of locked_links is set, both
+	 * without the lock (state_give and state_take say who did). The store adds to the
+	 * queue's count, under the lock, by how many the linked chunks changed; until it did the count may
+	 * be less than what is linked, and even below zero. Zeros: chunks are inserted and removed.
+	 */
+	uint8_t direct_link;
+	uint8_t locked_links;
 	/* Both or none: the page's side bytes are zeros, before and after. */
 	void (*page_add)(struct policy_queue *q, uint32_t page_number);
 	void (*page_remove)(struct policy_queue *q, uint32_t page_number);
 	/* The rest: any thread, no lock; may be absent. */
-	/* recall: is this key, just stored, one that left too early? Learns from the answer. */
-	bool (*recall)(struct policy_shared *sh, uint64_t hash);
+	/* recall: is this key, just stored, one that was evicted of late? Learns from the answer. One that
+	 * left unproven is stored as proven. */
+	enum ghost_origin (*recall)(struct policy_shared *sh, uint64_t hash);
 	/* bury: a key was evicted; proven as its state said, or as its victim was. */
 	void (*bury)(struct policy_shared *sh, uint64_t hash, bool proven);
 };

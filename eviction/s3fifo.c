@@ -51,9 +51,10 @@ static uint8_t links_of(const struct policy_queue *q, uint32_t reference)
 	return state_get(&q->space, reference) & STATE_OF_POLICY;
 }
 
-static void set_links(const struct policy_queue *q, uint32_t reference, unsigned links)
+/* Only the bits named: LINKED_MAIN may be set and cleared without the lock meanwhile. */
+static void change_links(const struct policy_queue *q, uint32_t reference, unsigned clear, unsigned set)
 {
-	state_change(&q->space, reference, STATE_OF_POLICY, links);
+	state_change(&q->space, reference, clear, set);
 }
 
 static void s3_init(struct policy_queue *q)
@@ -87,7 +88,7 @@ static bool entry_is_wanted(void *context, uint32_t reference)
 
 	if (links & LINKED_SMALL)
 		return true;
-	set_links(q, reference, links & ~(QUEUED | AGAIN));
+	change_links(q, reference, QUEUED | AGAIN, 0);
 	return false;
 }
 
@@ -100,9 +101,10 @@ static bool enqueue(struct policy_queue *q, uint32_t reference)
 	return fifo_push(&q->shared->fifos, small, reference);
 }
 
-static void link_main(struct policy_queue *q, uint32_t reference, uint8_t links)
+/* A chunk of neither queue becomes one of main, unless somebody else just made it one. */
+static void link_main(struct policy_queue *q, uint32_t reference)
 {
-	set_links(q, reference, (links & ~(LINKED | AGAIN)) | LINKED_MAIN);
+	q->count += state_give(&q->space, reference, LINKED_MAIN);
 }
 
 static void s3_insert(struct policy_queue *q, uint32_t reference)
@@ -111,35 +113,30 @@ static void s3_insert(struct policy_queue *q, uint32_t reference)
 
 	if (links & LINKED)
 		return;
-	q->count++;
 	if (state_get(&q->space, reference) & STATE_PROVEN) {
-		link_main(q, reference, links);
+		link_main(q, reference);
 		return;
 	}
 	if (links & QUEUED) {
-		links |= AGAIN;
+		change_links(q, reference, 0, LINKED_SMALL | AGAIN);
 	} else if (enqueue(q, reference)) {
-		links |= QUEUED;
+		change_links(q, reference, 0, LINKED_SMALL | QUEUED);
 	} else {
 		/* No memory for an entry: the hand will judge it. */
-		link_main(q, reference, links);
+		link_main(q, reference);
 		return;
 	}
-	set_links(q, reference, links | LINKED_SMALL);
+	q->count++;
 	q->u.s3fifo.small_count++;
 }
 
 static void s3_remove(struct policy_queue *q, uint32_t reference)
 {
-	uint8_t links = links_of(q, reference);
-
-	if (!(links & LINKED))
-		return;
-	q->count--;
-	if (links & LINKED_SMALL)
-		q->u.s3fifo.small_count--;
 	/* With what belongs to the use that ended, so that the next one finds it clear. */
-	state_change(&q->space, reference, LINKED | AGAIN | STATE_OF_USE, 0);
+	uint8_t taken = state_take(&q->space, reference, LINKED | AGAIN | STATE_OF_USE);
+
+	q->count -= (taken & LINKED) != 0;
+	q->u.s3fifo.small_count -= (taken & LINKED_SMALL) != 0;
 }
 
 /* The chunk at the head of the small queue, after what does not count was cleared away; 0: none. */
@@ -156,14 +153,14 @@ static uint32_t small_head(struct policy_queue *q)
 			if ((links & (LINKED_SMALL | AGAIN)) == LINKED_SMALL)
 				return reference;
 			fifo_pop(pool, small);
-			set_links(q, reference, links & ~(QUEUED | AGAIN));
+			change_links(q, reference, QUEUED | AGAIN, 0);
 			if (!(links & LINKED_SMALL))
 				continue;
 			if (fifo_push(pool, small, reference)) {
-				set_links(q, reference, links & ~AGAIN);
+				change_links(q, reference, 0, QUEUED);
 			} else {
 				q->u.s3fifo.small_count--;
-				link_main(q, reference, links & ~QUEUED);
+				change_links(q, reference, LINKED_SMALL, LINKED_MAIN);
 			}
 			continue;
 		}
@@ -187,36 +184,51 @@ static uint32_t small_victim(struct policy_queue *q)
 		return 0;
 	}
 	q->count--;
-	set_links(q, reference, 0);
+	change_links(q, reference, STATE_OF_POLICY, 0);
 	return reference;
 }
 
 /* ---- the main queue ---- */
 
-/* The next victim of the main queue, which must not be empty. */
+/* Steps after which the hand has been everywhere: the counts may be ahead of what is linked. */
+static uint64_t steps_round(const struct policy_queue *q)
+{
+	return (uint64_t)q->u.s3fifo.page_count * q->space.chunks_per_page +
+	       (STATE_READS_MAX + 1) * HAND_PATIENCE;
+}
+
+/* The next victim of the main queue, 0 if there is none. */
 static uint32_t main_victim(struct policy_queue *q)
 {
-	for (unsigned looked = 0;; looked++) {
+	uint64_t round = steps_round(q);
+	unsigned looked = 0;
+
+	for (uint64_t step = 0; q->u.s3fifo.hand.page && step < round; step++) {
 		uint32_t reference = hand_take(q, &q->u.s3fifo.hand);
 		uint8_t state = state_get(&q->space, reference);
 
 		if (!(state & LINKED_MAIN))
 			continue;
-		if (state_reads(state) <= looked / HAND_PATIENCE) {
+		if (state_reads(state) <= looked++ / HAND_PATIENCE) {
+			if (!state_take(&q->space, reference, LINKED_MAIN))
+				continue;
 			q->count--;
-			state_change(&q->space, reference, LINKED, 0);
 			return reference;
 		}
 		state_change(&q->space, reference, STATE_READS,
 		             (state_reads(state) - 1) << STATE_READS_SHIFT);
 	}
+	return 0;
 }
 
 /* ---- both ---- */
 
-static size_t main_count(const struct policy_queue *q)
+/* None, where what was taken out is counted and what was put in is not yet. */
+static uint64_t main_count(const struct policy_queue *q)
 {
-	return q->count - q->u.s3fifo.small_count;
+	int64_t count = q->count - (int64_t)q->u.s3fifo.small_count;
+
+	return count > 0 ? (uint64_t)count : 0;
 }
 
 static bool small_is_next(const struct policy_queue *q)
@@ -225,19 +237,21 @@ static bool small_is_next(const struct policy_queue *q)
 
 	if (!q->u.s3fifo.small_count || !main_count(q))
 		return q->u.s3fifo.small_count != 0;
-	return q->u.s3fifo.small_count > q->count * share / SHARE_ONE;
+	return q->u.s3fifo.small_count > (q->u.s3fifo.small_count + main_count(q)) * share / SHARE_ONE;
 }
 
 static unsigned s3_victims(struct policy_queue *q, uint32_t *references, unsigned max)
 {
 	unsigned n = 0;
 
-	while (n < max && q->count) {
+	while (n < max && (q->u.s3fifo.small_count || main_count(q))) {
 		bool from_small = small_is_next(q);
 		uint32_t reference = from_small ? small_victim(q) : main_victim(q);
 
 		if (reference)
 			references[n++] = reference | (from_small ? 0 : VICTIM_PROVEN);
+		else if (!from_small)
+			break;
 	}
 	return n;
 }
@@ -251,11 +265,12 @@ static uint32_t s3_oldest(struct policy_queue *q)
 		return small_head(q);
 	if (!main_count(q))
 		return 0;
-	for (;; hand_take(q, &q->u.s3fifo.hand)) {
+	for (uint64_t round = steps_round(q); round > 0; round--, hand_take(q, &q->u.s3fifo.hand)) {
 		reference = hand_at(q, &q->u.s3fifo.hand);
 		if (links_of(q, reference) & LINKED_MAIN)
 			return reference;
 	}
+	return 0;
 }
 
 static bool s3_linked(const struct policy_queue *q, uint32_t reference)
@@ -287,7 +302,7 @@ static void s3_check(const struct policy_queue *q)
 		page = link->next == first ? 0 : link->next;
 	}
 	assert(small == q->u.s3fifo.small_count);
-	assert(small + large == q->count);
+	assert((int64_t)(small + large) == q->count);
 	assert(queued <= q->u.s3fifo.small.count);
 }
 
@@ -301,12 +316,14 @@ static int64_t ghosts_of_page(const struct policy_queue *q)
 static void s3_page_add(struct policy_queue *q, uint32_t page_number)
 {
 	page_circle_add(q, &q->u.s3fifo.hand.page, page_number);
+	q->u.s3fifo.page_count++;
 	ghost_resize(&q->shared->ghosts, ghosts_of_page(q));
 }
 
 static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
 {
 	hand_leave(q, &q->u.s3fifo.hand, page_number);
+	q->u.s3fifo.page_count--;
 	ghost_resize(&q->shared->ghosts, -ghosts_of_page(q));
 	if (!q->u.s3fifo.hand.page)
 		fifo_clear(&q->shared->fifos, &q->u.s3fifo.small);
@@ -338,15 +355,13 @@ static void learn(struct policy_shared *sh, bool proven)
 	atomic_store_explicit(&sh->small_share, (uint32_t)share, memory_order_relaxed);
 }
 
-static bool s3_recall(struct policy_shared *sh, uint64_t hash)
+static enum ghost_origin s3_recall(struct policy_shared *sh, uint64_t hash)
 {
 	enum ghost_origin origin = ghost_take(&sh->ghosts, hash);
 
-	if (origin == GHOST_NONE)
-		return false;
-	learn(sh, origin == GHOST_PROVEN);
-	/* What left main had its time there: it begins again in the small queue. */
-	return origin == GHOST_UNPROVEN;
+	if (origin != GHOST_NONE)
+		learn(sh, origin == GHOST_PROVEN);
+	return origin;
 }
 
 /* One in so many keys is counted, so that the counts' cache line stays quiet. */
@@ -374,6 +389,8 @@ const struct policy_ops policy_s3fifo = {
 	.counts_reads = true,
 	.ghost_percent = GHOST_PERCENT,
 	.proven_states = STATE_PROVEN | LINKED_MAIN,
+	.direct_link = LINKED_MAIN,
+	.locked_links = LINKED_SMALL,
 	.init = s3_init,
 	.insert = s3_insert,
 	.remove = s3_remove,

@@ -40,6 +40,13 @@ static void sieve_remove(struct policy_queue *q, uint32_t reference)
 	q->count--;
 }
 
+static void sieve_move(struct policy_queue *q, uint32_t to, uint32_t from)
+{
+	list_replace(q, &q->u.sieve.list, to, from);
+	if (q->u.sieve.hand == from)
+		q->u.sieve.hand = to;
+}
+
 static uint32_t sieve_oldest(struct policy_queue *q)
 {
 	return q->u.sieve.hand ? q->u.sieve.hand : q->u.sieve.list.tail;
@@ -80,6 +87,7 @@ const struct policy_ops policy_sieve = {
 	.insert = sieve_insert,
 	.prefetch = list_prefetch,
 	.remove = sieve_remove,
+	.move = sieve_move,
 	.victims = sieve_victims,
 	.oldest = sieve_oldest,
 	.linked = sieve_linked,

@@ -50,6 +50,15 @@ static void slru_remove(struct policy_queue *q, uint32_t reference)
 	q->count--;
 }
 
+static void slru_move(struct policy_queue *q, uint32_t to, uint32_t from)
+{
+	unsigned segment = state_get(&q->space, from) & PROTECTED;
+
+	list_replace(q, list_with(q, from), to, from);
+	state_change(&q->space, from, PROTECTED, 0);
+	state_change(&q->space, to, PROTECTED, segment);
+}
+
 static void slru_insert(struct policy_queue *q, uint32_t reference)
 {
 	if (list_has(q, reference))
@@ -115,6 +124,7 @@ const struct policy_ops policy_slru = {
 	.hit = slru_hit,
 	.prefetch = list_prefetch,
 	.remove = slru_remove,
+	.move = slru_move,
 	.victims = slru_victims,
 	.oldest = slru_oldest,
 	.linked = slru_linked,

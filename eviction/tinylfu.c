@@ -45,9 +45,9 @@ static void move(struct policy_queue *q, uint32_t reference, struct chunk_list *
 	list_push(q, to, reference);
 }
 
-static size_t window_target(const struct policy_queue *q)
+static int64_t window_target(const struct policy_queue *q)
 {
-	return MAX(1, (size_t)(q->u.tinylfu.window_share * (double)q->count));
+	return MAX(1, (int64_t)(q->u.tinylfu.window_share * (double)q->count));
 }
 
 static void tinylfu_init(struct policy_queue *q)
@@ -83,7 +83,7 @@ static void note_request(struct policy_queue *q, bool hit)
 {
 	q->u.tinylfu.requests++;
 	q->u.tinylfu.hits += hit;
-	if (q->u.tinylfu.requests < SAMPLE_PER_CHUNK * q->count)
+	if (q->u.tinylfu.requests < SAMPLE_PER_CHUNK * (uint64_t)q->count)
 		return;
 	if (q->u.tinylfu.full)
 		climb(q);
@@ -132,6 +132,15 @@ static void tinylfu_remove(struct policy_queue *q, uint32_t reference)
 	list_remove(q, list_with(q, reference), reference);
 	state_change(&q->space, reference, SEGMENT, 0);
 	q->count--;
+}
+
+static void tinylfu_move(struct policy_queue *q, uint32_t to, uint32_t from)
+{
+	unsigned segment = state_get(&q->space, from) & SEGMENT;
+
+	list_replace(q, list_with(q, from), to, from);
+	state_change(&q->space, from, SEGMENT, 0);
+	state_change(&q->space, to, SEGMENT, segment);
 }
 
 static uint32_t main_victim(const struct policy_queue *q)
@@ -205,6 +214,7 @@ const struct policy_ops policy_tinylfu = {
 	.hit = tinylfu_hit,
 	.prefetch = list_prefetch,
 	.remove = tinylfu_remove,
+	.move = tinylfu_move,
 	.victims = tinylfu_victims,
 	.oldest = tinylfu_oldest,
 	.linked = tinylfu_linked,

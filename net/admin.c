@@ -74,10 +74,9 @@ static void admin_memlimit(struct admin *ad)
 		answer(ad, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
 	} else if (megabytes > MEMLIMIT_MOST_MEGABYTES) {
 		answer(ad, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
-	} else if (store_set_limit(w->store, megabytes << 20) != STATUS_OK) {
+	} else if (!server_set_limit(w->server, w->store, megabytes << 20, LIMIT_OF_CLIENT)) {
 		answer(ad, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
 	} else {
-		w->server->limit_bytes = megabytes << 20;
 		answer_reply(ad, REPLY_OK);
 	}
 }

@@ -64,6 +64,7 @@ static inline void dispatch_get(struct conn *c, const struct request *rq)
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
 		observe_fetch(c, rq, found ? &view : NULL);
+	dispatch_sample(c, rq, found);
 	if (likely(found)) {
 		COUNT(c, get_hits);
 		compose_value_header(out, rq->key, rq->key_length, view.client_flags, view.value_length);
@@ -97,6 +98,7 @@ static void dispatch_gets(struct conn *c, const struct request *rq)
 	COUNT(c, get_commands);
 	if (unlikely(w->observing != 0))
 		observe_fetch(c, rq, found ? &view : NULL);
+	dispatch_sample(c, rq, found);
 	if (found) {
 		COUNT(c, get_hits);
 		write_value_cas(c, out, rq, &view);
@@ -127,6 +129,7 @@ static void dispatch_get_and_touch(struct conn *c, const struct request *rq)
 	COUNT(c, touch_commands);
 	if (unlikely(w->observing != 0))
 		observe_fetch(c, rq, found ? &view : NULL);
+	dispatch_sample(c, rq, found);
 	if (!found) {
 		COUNT(c, touch_misses);
 	} else {

@@ -33,6 +33,15 @@ const char *dispatch_reference_name(const struct reference_info *info);
 enum reply dispatch_refusal(enum store_result result);
 void dispatch_count_miss(struct conn *c, const struct item_view *view);
 void dispatch_count_arithmetic(struct conn *c, bool decrement, enum store_result result);
+/* dispatch_sample: every get, hit or miss; one in HOT_INTERVAL is looked at (hot.h). */
+static inline void dispatch_sample(struct conn *c, const struct request *rq, bool hit)
+{
+	struct worker *w = c->worker;
+
+	if (unlikely(--w->sample_left == 0))
+		w->sample_left = hot_sample(&w->hot, rq->hash, rq->key, rq->key_length, hit);
+}
+
 static inline uint32_t dispatch_expiry(const struct conn *c, int64_t exptime)
 {
 	return clock_expiry(&c->worker->server->clock, c->worker->now, exptime);

@@ -211,6 +211,7 @@ static void dispatch_meta_get(struct conn *c, const struct request *rq)
 	bool found = meta_get_find(c, rq, &mg);
 	if (unlikely(c->worker->observing != 0))
 		observe_fetch(c, rq, found ? &mg.view : NULL);
+	dispatch_sample(c, rq, found);
 	if (!found && META_HAS(rq->meta, 'N')) {
 		found = meta_get_vivify(c, rq, &mg);
 		if (!found) {

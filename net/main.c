@@ -1,10 +1,10 @@
 /*
  * main.c: the program. Reads the flags, brings the parts up in order, runs the main thread's loop
- * (accepting, signals, upkeep of the store), and takes the parts down again.
+ * (accepting, signals, upkeep of the store, the container's limit), and takes the parts down again.
  *
- * The order of the start: flags, user, limits, sockets (while still root), the daemon's fork, the
- * other user, the store, the workers, the loop. A failure anywhere is one line on stderr and an exit
- * status of 64 (a wrong flag) or 1 (the environment).
+ * The order of the start: flags, the budget if it is a share, user, limits, sockets (while still
+ * root), the daemon's fork, the other user, the store, the workers, the loop. A failure anywhere is one
+ * line on stderr and an exit status of 64 (a wrong flag) or 1 (the environment).
  */
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -21,6 +21,7 @@
 #include "config.h"
 #include "eviction/policy.h"
 #include "net/auth.h"
+#include "net/auto_budget.h"
 #include "net/collect.h"
 #include "net/daemon.h"
 #include "net/event_memory.h"
@@ -30,9 +31,11 @@
 #include "net/server.h"
 #include "net/settings.h"
 #include "net/version.h"
+#include "store/curve.h"
 
 #define UPKEEP_IDLE_MS 100
-#define UPKEEP_BUSY_MS 1
+#define UPKEEP_SAMPLING_MS 20
+#define UPKEEP_BUSY_MS 0 /* what waits on the sockets comes in between */
 #define UPKEEP_COLLECT_US 300u /* of the collector in one upkeep, at least a step */
 #define DRAIN_CHECK_MS 50
 #define DRAIN_CHECKS 40 /* how often a graceful end looks for connections that are left */
@@ -42,6 +45,7 @@
 
 struct program {
 	struct settings settings;
+	struct auto_budget auto_budget;
 	struct identity identity;
 	struct daemon daemon;
 	struct listeners listeners;
@@ -50,6 +54,7 @@ struct program {
 	struct server server;
 	struct event_base *base;
 	struct event upkeep_event;
+	struct event follow_event; /* pending only if -m is a share */
 	struct event wake_event;
 	struct event drain_event;
 	struct event signal_events[SIGNAL_COUNT];
@@ -58,6 +63,8 @@ struct program {
 	bool has_auth;
 	bool has_server;
 	unsigned drain_checks;
+	const struct policy_ops *policy;
+	const struct policy_ops *advice; /* the last one that was logged; of --eviction=auto */
 	atomic_int stop_asked; /* 0, or enum stop */
 };
 
@@ -74,27 +81,47 @@ static bool fail_policy(struct failure *f, const char *name)
 
 		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", policy_at(i)->name);
 	}
-	return fail_usage(f, "--eviction %s: not a policy; there are %s", name, list);
+	return fail_usage(f, "--eviction %s: not a policy; there are %s, auto", name, list);
+}
+
+/* A policy cannot be changed under living items: their chunks' side bytes are the policy's, and so is
+ * what it learned. So auto is the default, and a line in the log when another would do better. */
+static bool is_auto(const struct settings *se)
+{
+	return strcmp(se->eviction, "auto") == 0;
 }
 
 static bool open_store(struct program *p, struct failure *f)
 {
+	p->policy = is_auto(&p->settings) ? policy_at(0) : policy_find(p->settings.eviction);
+
 	struct store_options o = {
 		.limit_bytes = p->settings.memory_limit_bytes,
+		.limit_max_bytes = auto_budget_reach(&p->auto_budget),
 		.item_limit_bytes = (uint32_t)p->settings.item_limit_bytes,
 		.chunk_min_bytes = p->settings.chunk_min_bytes,
 		.growth_factor = p->settings.growth_factor,
 		.thread_count = p->settings.thread_count + 1,
 		.evict = p->settings.evict,
 		.held_limit_percent = p->settings.held_limit_percent,
-		.policy = policy_find(p->settings.eviction),
+		.policy = p->policy,
+		.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS,
 	};
 
 	if (!o.policy)
 		return fail_policy(f, p->settings.eviction);
+	if (o.goal == GOAL_OBJECTS && strcmp(p->settings.goal, "objects") != 0)
+		return fail_usage(f, "--goal %s: not a goal; there are objects, bytes", p->settings.goal);
 	if (getrandom(&o.hash_seed, sizeof(o.hash_seed), 0) != sizeof(o.hash_seed))
 		return fail_environment(f, "no random numbers for the hash: %s", strerror(errno));
-	switch (store_init(&p->store, &o)) {
+	enum status status = store_init(&p->store, &o);
+
+	/* Under a limit on address space (ulimit -v) the budget follows as far as that goes. */
+	if (status == STATUS_SYSTEM && o.limit_max_bytes != 0) {
+		o.limit_max_bytes = 0;
+		status = store_init(&p->store, &o);
+	}
+	switch (status) {
 	case STATUS_OK:
 		return true;
 	case STATUS_NO_MEMORY:
@@ -206,6 +233,17 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 		stop(p, number == SIGUSR1 ? STOP_GRACEFUL : STOP_NOW);
 }
 
+static void log_advice(struct program *p)
+{
+	struct store_curve curve;
+
+	store_curve_read(p->store, &curve);
+	if (curve.advice && curve.advice != p->advice)
+		log_line("--eviction=%s would have missed %.1f %% less than %s for some minutes (stats mrc)",
+		         curve.advice->name, 100 * curve.advice_gain, p->policy->name);
+	p->advice = curve.advice;
+}
+
 static void on_upkeep(evutil_socket_t fd, short what, void *context)
 {
 	struct program *p = context;
@@ -214,12 +252,24 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 
 	if (store_maintain(st, clock_now(&p->server.clock)))
 		ms = UPKEEP_BUSY_MS;
+	else if (store_curve_is_busy(p->store))
+		ms = UPKEEP_SAMPLING_MS;
+	if (is_auto(&p->settings))
+		log_advice(p);
 	if (collect_some(&p->server, st, UPKEEP_COLLECT_US))
 		ms = UPKEEP_BUSY_MS;
 	listeners_retry(&p->listeners);
 	struct timeval next = { .tv_usec = ms * 1000 };
 
 	event_add(&p->upkeep_event, &next);
+}
+
+static void on_follow(evutil_socket_t fd, short what, void *context)
+{
+	struct program *p = context;
+
+	auto_budget_follow(&p->auto_budget, &p->server,
+	                   store_thread_get(p->store, p->server.worker_count));
 }
 
 static struct event_base *make_base(void)
@@ -252,6 +302,7 @@ static void hold_signals(bool hold)
 static bool add_events(struct program *p, struct failure *f)
 {
 	struct timeval now = { 0 };
+	struct timeval follow = { .tv_usec = AUTO_BUDGET_FOLLOW_MS * 1000 };
 
 	for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
 		evsignal_assign(&p->signal_events[i], p->base, signals[i], on_signal, p);
@@ -260,8 +311,10 @@ static bool add_events(struct program *p, struct failure *f)
 	}
 	event_assign(&p->wake_event, p->base, p->wake_fd, EV_READ | EV_PERSIST, on_wake, p);
 	event_assign(&p->upkeep_event, p->base, -1, 0, on_upkeep, p);
+	event_assign(&p->follow_event, p->base, -1, EV_PERSIST, on_follow, p);
 	event_assign(&p->drain_event, p->base, -1, EV_PERSIST, on_drain, p);
-	if (event_add(&p->wake_event, NULL) != 0 || event_add(&p->upkeep_event, &now) != 0)
+	if (event_add(&p->wake_event, NULL) != 0 || event_add(&p->upkeep_event, &now) != 0 ||
+	    (p->auto_budget.wanted && event_add(&p->follow_event, &follow) != 0))
 		return fail_environment(f, "no events");
 	return true;
 }
@@ -272,6 +325,7 @@ static bool start_server(struct program *p, struct failure *f)
 		.settings = &p->settings,
 		.store = p->store,
 		.auth = p->has_auth ? &p->auth : NULL,
+		.limit_source = p->auto_budget.source,
 		.owner = p,
 		.on_shutdown = on_shutdown,
 		.on_connection_closed = on_connection_closed,
@@ -361,7 +415,8 @@ static bool start(struct program *p, struct failure *f)
 	const char *ports = getenv("MEMCACHED_PORT_FILENAME");
 	struct settings *se = &p->settings;
 
-	if (!process_find_identity(&p->identity, se, f) || !process_raise_limits(se, f) ||
+	if (!auto_budget_choose(&p->auto_budget, se, f) ||
+	    !process_find_identity(&p->identity, se, f) || !process_raise_limits(se, f) ||
 	    !open_auth(p, f) || !listeners_open(&p->listeners, se, f))
 		return false;
 	if (se->daemonise && !daemon_begin(&p->daemon, f))
@@ -414,8 +469,12 @@ static void finish(struct program *p)
 	if (p->base)
 		event_base_free(p->base);
 	event_memory_install(NULL);
-	if (p->store)
+	if (p->store) {
+#ifdef LARDER_INVARIANTS
+		store_check(p->store);
+#endif
 		store_fini(p->store);
+	}
 	if (p->has_auth)
 		auth_fini(&p->auth);
 	remove_pid(p);

@@ -7,10 +7,14 @@ libnet_a_SOURCES = \
 	net/admin.h \
 	net/auth.c \
 	net/auth.h \
+	net/auto_budget.c \
+	net/auto_budget.h \
 	net/block_pool.c \
 	net/block_pool.h \
 	net/buffer_pool.c \
 	net/buffer_pool.h \
+	net/cgroup.c \
+	net/cgroup.h \
 	net/clock.c \
 	net/clock.h \
 	net/collect.c \
@@ -26,6 +30,10 @@ libnet_a_SOURCES = \
 	net/dump.h \
 	net/fill.c \
 	net/fill.h \
+	net/heavy.c \
+	net/heavy.h \
+	net/hot.c \
+	net/hot.h \
 	net/login.c \
 	net/login.h \
 	net/log.c \
@@ -38,6 +46,10 @@ libnet_a_SOURCES = \
 	net/peer.h \
 	net/prefix.c \
 	net/prefix.h \
+	net/curve_stats.c \
+	net/curve_stats.h \
+	net/profile.c \
+	net/profile.h \
 	net/server.c \
 	net/server.h \
 	net/settings.c \

@@ -91,12 +91,14 @@ enum status server_init(struct server *sv, const struct server_options *options)
 	sv->worker_count = options->settings->thread_count;
 	sv->verbosity = (int)options->settings->verbosity;
 	sv->limit_bytes = options->settings->memory_limit_bytes;
+	sv->limit_source = options->limit_source;
 	sv->track_sizes = options->settings->track_sizes;
 	sv->accepting = true;
 	sv->crawler_enabled = true;
 	sv->slab_automove = 1;
 	clock_init(&sv->clock);
 	pthread_mutex_init(&sv->flush_lock, NULL);
+	pthread_mutex_init(&sv->limit_lock, NULL);
 	status = init_pools(sv);
 	if (status != STATUS_OK)
 		return status;
@@ -136,6 +138,21 @@ bool server_assign(struct server *sv, int fd, enum transport transport)
 	return false;
 }
 
+bool server_set_limit(struct server *sv, struct store_thread *st, uint64_t limit_bytes,
+                      enum limit_source source)
+{
+	pthread_mutex_lock(&sv->limit_lock);
+	bool good = (source == LIMIT_OF_CLIENT || sv->limit_source != LIMIT_OF_CLIENT) &&
+	            store_set_limit(st, limit_bytes) == STATUS_OK;
+
+	if (good) {
+		sv->limit_bytes = limit_bytes;
+		sv->limit_source = source;
+	}
+	pthread_mutex_unlock(&sv->limit_lock);
+	return good;
+}
+
 void server_drain(struct server *sv)
 {
 	for (unsigned i = 0; i < sv->worker_count; i++)
@@ -158,5 +175,6 @@ void server_fini(struct server *sv)
 	fini_observers(sv);
 	buffer_pool_fini(&sv->buffers);
 	block_pool_fini(&sv->connections);
+	pthread_mutex_destroy(&sv->limit_lock);
 	pthread_mutex_destroy(&sv->flush_lock);
 }

@@ -24,10 +24,14 @@ struct worker;
 /* How a connection came in; also what stats and log lines call it. */
 enum transport { TRANSPORT_TCP, TRANSPORT_TCP6, TRANSPORT_UNIX };
 
+/* Who said what the budget is; stats settings shows it. */
+enum limit_source { LIMIT_OF_FLAG, LIMIT_OF_CGROUP, LIMIT_OF_MACHINE, LIMIT_OF_CLIENT };
+
 struct server_options {
 	const struct settings *settings; /* kept, not copied */
 	struct store *store;             /* with settings->thread_count + 1 handles */
 	struct auth *auth;               /* NULL: no authentication */
+	enum limit_source limit_source;  /* of the budget to begin with */
 	bool debug_time;                 /* the debugtime command is there */
 	void *owner;                     /* for the calls below */
 	/* A client asked for the end (the shutdown command). Any worker's thread; must not block. */
@@ -57,6 +61,7 @@ struct server {
 	struct buffer_pool buffers;
 	struct block_pool connections;
 	pthread_mutex_t flush_lock; /* held while a delayed flush_all is carried out */
+	pthread_mutex_t limit_lock; /* held while the budget changes */
 
 	/* atomic: relaxed. The listener counts up before server_assign and undoes it when that fails;
 	 * the worker counts curr_connections down when a connection ends. */
@@ -69,7 +74,8 @@ struct server {
 	_Atomic int verbosity;
 	_Atomic uint64_t collector_longest_us; /* of all steps of the collector, see collect.h */
 	_Atomic uint32_t flush_at;    /* server time of a delayed flush_all, 0: none */
-	_Atomic uint64_t limit_bytes; /* -m as it is now (cache_memlimit) */
+	_Atomic uint64_t limit_bytes; /* -m as it is now; changes by server_set_limit */
+	_Atomic enum limit_source limit_source;
 
 	/* atomic: relaxed. Knobs of memcached that clients may turn and read back. */
 	_Atomic bool track_sizes;
@@ -85,6 +91,11 @@ enum status server_start(struct server *sv);
 /* server_assign: gives a connected, non-blocking socket to a worker, in turns. The socket is the
  * server's on success only; false when every worker's queue is full. */
 bool server_assign(struct server *sv, int fd, enum transport transport);
+/* server_set_limit: a new budget, from a client or from what the system grants. What a client has set
+ * stays until another does; false then for anybody else, and when the store refuses it. Any thread;
+ * `st` is its own. */
+bool server_set_limit(struct server *sv, struct store_thread *st, uint64_t limit_bytes,
+                      enum limit_source source);
 /* server_drain: a graceful end: connections at rest are closed now, each other one when its replies
  * are sent. curr_connections tells when all are gone. */
 void server_drain(struct server *sv);

@@ -185,8 +185,9 @@ static const char *kind_noun(unsigned kind)
 		return "a time (a number, with s, m, h or d behind it if it is not seconds)";
 	case KIND_BYTES:
 	case KIND_KILOBYTES:
-	case KIND_MEGABYTES:
 		return "a size (a number, with k, m or g behind it if wanted)";
+	case KIND_BUDGET:
+		return "a size (a number, with k, m or g behind it if wanted), auto or a share (80%)";
 	default:
 		return "a number";
 	}
@@ -212,7 +213,7 @@ static bool parse_number(const struct setting_row *row, const char *text, double
 	case KIND_KILOBYTES:
 		good = parse_with_unit(text, size_units, 1u << 10, &n);
 		break;
-	case KIND_MEGABYTES:
+	case KIND_BUDGET:
 		good = parse_with_unit(text, size_units, 1u << 20, &n);
 		break;
 	default:
@@ -231,6 +232,16 @@ static const char *bound_text(const struct setting_row *row, double bound, char 
 	snprintf(buffer, size, row->kind == KIND_OCTAL ? "%.0f" : "%.12g",
 	         row->kind == KIND_OCTAL ? 777.0 : bound);
 	return buffer;
+}
+
+/* auto, or digits and %. Any number: the bounds are the caller's. */
+static bool parse_share(const char *text, uint64_t *percent)
+{
+	const char *rest;
+
+	*percent = SETTINGS_AUTO_PERCENT;
+	return strcmp(text, "auto") == 0 ||
+	       (parse_digits(text, 10, percent, &rest) && strcmp(rest, "%") == 0);
 }
 
 /* ---- text to fields ---- */
@@ -261,6 +272,23 @@ static bool set_number(struct settings *se, const struct setting_row *row, const
 		*(uint64_t *)field = (uint64_t)number;
 	else
 		*(uint32_t *)field = (uint32_t)number;
+	return true;
+}
+
+static bool set_budget(struct settings *se, const struct setting_row *row, const char *flag,
+                       const char *text)
+{
+	uint64_t percent;
+
+	if (!parse_share(text, &percent)) {
+		se->memory_share_percent = 0;
+		return set_number(se, row, flag, text);
+	}
+	if (percent < 1)
+		return wrong(se, "%s %s: below the least, 1%%", flag, text);
+	if (percent > 100)
+		return wrong(se, "%s %s: above the most, 100%%", flag, text);
+	se->memory_share_percent = (uint32_t)percent;
 	return true;
 }
 
@@ -295,6 +323,8 @@ static bool set_value(struct settings *se, const struct setting_row *row, const 
 		if (text[0] == '\0')
 			return wrong(se, "%s: needs more than an empty argument", flag);
 		return append_list(se, row, flag, text);
+	case KIND_BUDGET:
+		return set_budget(se, row, flag, text);
 	default:
 		return set_number(se, row, flag, text);
 	}
@@ -535,21 +565,58 @@ static bool parse_words(struct parse *pa, int argc, char *const argv[])
 	return true;
 }
 
+static bool check_item_limit(struct settings *se)
+{
+	char item[32], limit[32];
+
+	if (se->item_limit_bytes <= se->memory_limit_bytes / 2)
+		return true;
+	return wrong(se, "-I %s: above half the budget, %s",
+	             setting_size_text((double)se->item_limit_bytes, item, sizeof(item)),
+	             setting_size_text((double)se->memory_limit_bytes, limit, sizeof(limit)));
+}
+
 /* What one setting says about another, and values that are words. */
 static bool check_together(struct settings *se)
 {
-	char item[32], limit[32];
 	if (se->udp_port != 0)
 		return wrong(se, "-U %u: UDP is not built in; only 0 is accepted", se->udp_port);
 	if (strcmp(se->protocol, "binary") == 0)
 		return wrong(se, "-B binary: the binary protocol is not built in");
 	if (strcmp(se->protocol, "ascii") != 0 && strcmp(se->protocol, "auto") != 0)
 		return wrong(se, "-B %s: not a protocol; ascii and auto are", se->protocol);
-	if (se->item_limit_bytes > se->memory_limit_bytes / 2)
-		return wrong(se, "-I %s: above half the budget, %s",
-		             setting_size_text((double)se->item_limit_bytes, item, sizeof(item)),
-		             setting_size_text((double)se->memory_limit_bytes, limit, sizeof(limit)));
-	return true;
+	return se->memory_share_percent != 0 || check_item_limit(se);
+}
+
+uint64_t settings_share_of(const struct settings *se, uint64_t granted_bytes)
+{
+	uint64_t most_bytes = (uint64_t)find_letter('m')->most;
+	/* Rounded down; what is granted may be so much that times 100 it would not fit. */
+	uint64_t bytes = granted_bytes / 100 * se->memory_share_percent +
+	                 granted_bytes % 100 * se->memory_share_percent / 100;
+
+	bytes = bytes > SETTINGS_SHARE_LESS_BYTES ? bytes - SETTINGS_SHARE_LESS_BYTES : 0;
+	return MIN(bytes, most_bytes);
+}
+
+uint64_t settings_least_budget(const struct settings *se)
+{
+	return MAX((uint64_t)find_letter('m')->least, se->item_limit_bytes * 2);
+}
+
+bool settings_set_budget(struct settings *se, uint64_t granted_bytes)
+{
+	const struct setting_row *row = find_letter('m');
+	char granted[32], less[32], least[32];
+
+	se->memory_limit_bytes = settings_share_of(se, granted_bytes);
+	if ((double)se->memory_limit_bytes < row->least)
+		return wrong(se, "-m: %u%% of the container's %s, less %s, is below the least, %s",
+		             se->memory_share_percent,
+		             setting_size_text((double)granted_bytes, granted, sizeof(granted)),
+		             setting_size_text(SETTINGS_SHARE_LESS_BYTES, less, sizeof(less)),
+		             setting_size_text(row->least, least, sizeof(least)));
+	return check_item_limit(se);
 }
 
 bool settings_parse(struct settings *se, int argc, char *const argv[], FILE *notes)

@@ -13,14 +13,16 @@
  *     SECONDS     uint32_t     digits, with s, m, h or d; bare: seconds
  *     BYTES       uint64_t     digits, with k, m or g (either case); bare: bytes
  *     KILOBYTES   uint64_t     the same; bare: kilobytes
- *     MEGABYTES   uint64_t     the same; bare: megabytes
+ *     BUDGET      uint64_t     the same; bare: megabytes; or a share of what the system grants: auto,
+ *                              or digits and %
  *     FACTOR      double       a decimal number
  *     CHAR        char         one printable character
  *     STRING      const char * anything but ""; NULL when it was not given
  *     LIST        char[]       items, joined by commas in the order given; "" for none
  *
- * Const after settings_parse. Strings point into argv. What changes while the server runs (the
- * budget, the verbosity) starts from here and lives in struct server.
+ * Const after settings_parse, and after settings_set_budget where -m is a share. Strings point into
+ * argv. What changes while the server runs (the budget, the verbosity) starts from here and lives in
+ * struct server.
  */
 #ifndef LARDER_SETTINGS_H
 #define LARDER_SETTINGS_H
@@ -31,6 +33,11 @@
 
 #define SETTINGS_LIST_BYTES 1024
 #define SETTINGS_ERROR_BYTES 256
+/* -m auto. The rest is for what a control group counts as its own and no process sees: buffers of
+ * sockets, page tables, the kernel's structures; and for whoever else is in the container. */
+#define SETTINGS_AUTO_PERCENT 80u
+/* What the process may be over its budget. A share is less by it, so that the process is within. */
+#define SETTINGS_SHARE_LESS_BYTES (4u << 20)
 
 #define KIBI 1024.0
 #define MEBI (KIBI * KIBI)
@@ -44,7 +51,7 @@
 #define SETTING_KIND_SECONDS(field) uint32_t field
 #define SETTING_KIND_BYTES(field) uint64_t field
 #define SETTING_KIND_KILOBYTES(field) uint64_t field
-#define SETTING_KIND_MEGABYTES(field) uint64_t field
+#define SETTING_KIND_BUDGET(field) uint64_t field
 #define SETTING_KIND_FACTOR(field) double field
 #define SETTING_KIND_CHAR(field) char field
 #define SETTING_KIND_STRING(field) const char *field
@@ -62,6 +69,7 @@ struct settings {
 #define FACT(...)
 #include "net/settings.def"
 #include "net/settings_undef.h"
+	uint32_t memory_share_percent; /* -m is a share, and memory_limit_bytes not known yet; 0: a size */
 	bool detail_enabled; /* -D was used: stats detail begins turned on */
 	char error[SETTINGS_ERROR_BYTES]; /* what is wrong, after settings_parse returned false */
 };
@@ -70,6 +78,15 @@ struct settings {
  * what in one line, without the program's name. With -v, what was given and means nothing is said
  * on `notes` (may be NULL). */
 bool settings_parse(struct settings *se, int argc, char *const argv[], FILE *notes);
+
+/* settings_share_of: the budget that the share of -m makes of what the system grants; at most what -m
+ * may be, and maybe too little. */
+uint64_t settings_share_of(const struct settings *se, uint64_t granted_bytes);
+/* settings_least_budget: less does not hold what the settings ask for. */
+uint64_t settings_least_budget(const struct settings *se);
+/* settings_set_budget: takes the share for the budget, once, before anybody else has seen the settings. False
+ * as for settings_parse when it is too small. */
+bool settings_set_budget(struct settings *se, uint64_t granted_bytes);
 
 /* settings_each: the lines of `stats settings`, in order. A caller that knows better (maxbytes after
  * cache_memlimit, verbosity) replaces the value by its name. The value lives until `line` returns. */

@@ -319,7 +319,7 @@ static const char *row_value(const struct settings *se, const struct setting_row
 		return buffer;
 	case KIND_BYTES:
 	case KIND_KILOBYTES:
-	case KIND_MEGABYTES:
+	case KIND_BUDGET:
 		snprintf(buffer, size, "%" PRIu64, *(const uint64_t *)field);
 		return buffer;
 	default:

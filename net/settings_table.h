@@ -29,7 +29,7 @@ enum setting_kind {
 	KIND_SECONDS,
 	KIND_BYTES,
 	KIND_KILOBYTES,
-	KIND_MEGABYTES,
+	KIND_BUDGET,
 	KIND_FACTOR,
 	KIND_CHAR,
 	KIND_STRING,
@@ -72,7 +72,7 @@ static inline bool setting_is_extended(const struct setting_row *row)
 
 static inline bool setting_is_size(const struct setting_row *row)
 {
-	return row->kind == KIND_BYTES || row->kind == KIND_KILOBYTES || row->kind == KIND_MEGABYTES;
+	return row->kind == KIND_BYTES || row->kind == KIND_KILOBYTES || row->kind == KIND_BUDGET;
 }
 
 #endif

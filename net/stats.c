@@ -8,12 +8,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "net/curve_stats.h"
 #include "net/dump.h"
 #include "net/peer.h"
 #include "net/prefix.h"
+#include "net/profile.h"
 #include "net/settings.h"
 #include "net/version.h"
 #include "net/watch.h"
+#include "store/curve.h"
 
 /* All that is counted, at one moment. */
 struct totals {
@@ -92,6 +95,8 @@ static void stats_reset(struct conn *c)
 	sv->baseline->totals = now;
 	pthread_mutex_unlock(&sv->baseline->lock);
 	prefix_clear(sv->prefixes);
+	profile_reset(sv, c->worker->now);
+	store_curve_reset(sv->store);
 	conn_printf(c, "RESET\r\n");
 }
 
@@ -241,6 +246,27 @@ static void stats_general(struct conn *c)
 /* --- settings, budget ------------------------------------------------------------------------- */
 
 /* What changed since the flags were read. */
+/* "-m", "cgroup:80%", "machine:80%", "cache_memlimit" */
+static void limit_source_line(struct conn *c, const char *name)
+{
+	static const char *const labels[] = {
+		[LIMIT_OF_FLAG] = "-m",
+		[LIMIT_OF_CGROUP] = "cgroup",
+		[LIMIT_OF_MACHINE] = "machine",
+		[LIMIT_OF_CLIENT] = "cache_memlimit",
+	};
+	struct server *sv = c->worker->server;
+	enum limit_source source = sv->limit_source;
+	char text[40];
+
+	if (source == LIMIT_OF_CGROUP || source == LIMIT_OF_MACHINE)
+		snprintf(text, sizeof(text), "%s:%u%%", labels[source],
+			 sv->settings->memory_share_percent);
+	else
+		snprintf(text, sizeof(text), "%s", labels[source]);
+	stat_text(c, name, text);
+}
+
 static void setting_line(void *context, const char *name, const char *value)
 {
 	struct conn *c = context;
@@ -248,6 +274,8 @@ static void setting_line(void *context, const char *name, const char *value)
 
 	if (strcmp(name, "maxbytes") == 0)
 		stat_number(c, name, sv->limit_bytes);
+	else if (strcmp(name, "maxbytes_source") == 0)
+		limit_source_line(c, name);
 	else if (strcmp(name, "verbosity") == 0)
 		stat_number(c, name, (uint64_t)sv->verbosity);
 	else if (strcmp(name, "detail_enabled") == 0)
@@ -667,6 +695,14 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		stats_set_sizes(c, false);
 	else if (word_is(ws, 0, "cachedump"))
 		dump_begin_cachedump(c, ws);
+	else if (word_is(ws, 0, "prefixes"))
+		profile_prefixes(c, ws);
+	else if (word_is(ws, 0, "largest"))
+		profile_largest(c, ws);
+	else if (word_is(ws, 0, "hottest"))
+		profile_hottest(c, ws);
+	else if (word_is(ws, 0, "mrc"))
+		curve_stats(c);
 	else
 		conn_reply(c, REPLY_ERROR);
 }

@@ -5,6 +5,7 @@
  *     stats settings | budget | detail ...   tables                one reply
  *     stats items | slabs | conns            a block per class or connection, in steps
  *     stats sizes | cachedump | detail dump  walks over items, in steps
+ *     stats prefixes | largest | hottest     what uses the memory (profile.h), in steps
  *     stats reset                            counters start again at 0
  *
  * A reset touches no counter: it remembers what they were (struct stats_baseline), and every reader

@@ -11,6 +11,7 @@
 #include "net/watch.h"
 
 #define BUFFERS_BYTES (SCRATCH_BYTES + SCRATCH_PADDING_BYTES + OUTBOX_BYTES)
+_Static_assert(BUFFERS_BYTES % 8 == 0, "what lies behind them is aligned");
 
 /* --- what the loop runs ----------------------------------------------------------------------- */
 
@@ -94,6 +95,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	/* A turn of nothing: the store settles what this thread holds, also when no client comes. */
 	store_enter(w->store, w->now);
 	store_leave(w->store);
+	hot_tick(&w->hot, w->now);
 	if (w->blocked_count == 0 && w->server->settings->idle_timeout_seconds == 0 &&
 	    !buffer_pool_pressed(&w->server->buffers))
 		return;
@@ -149,6 +151,17 @@ static struct event_base *new_base(void)
 	return base;
 }
 
+/* Buffers, and behind them the table of hot keys. */
+static size_t mapped_bytes(void)
+{
+	return BUFFERS_BYTES + hot_bytes();
+}
+
+static size_t charged_bytes(void)
+{
+	return mapped_bytes() + sizeof(struct worker) + WORKER_STACK_CHARGED_BYTES;
+}
+
 static enum status init_events(struct worker *w)
 {
 	static const struct timeval second = {1, 0};
@@ -178,18 +191,20 @@ enum status worker_init(struct worker *w, struct server *sv, unsigned index)
 	w->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->queue_fd < 0)
 		return STATUS_SYSTEM;
-	w->scratch = mmap(NULL, BUFFERS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	w->scratch = mmap(NULL, mapped_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->scratch == MAP_FAILED)
 		goto close_queue;
 	outbox_init(&w->outbox, w->scratch + SCRATCH_BYTES + SCRATCH_PADDING_BYTES);
+	w->sample_left = hot_init(&w->hot, w->scratch + BUFFERS_BYTES,
+				  store_hash(w->store, (const char *)&index, sizeof(index)), w->now);
 	if (init_events(w) != STATUS_OK)
-		goto unmap_buffers;
-	budget_charge(sv->budget, ACCOUNT_THREADS, BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_CHARGED_BYTES);
+		goto fini_hot;
+	budget_charge(sv->budget, ACCOUNT_THREADS, charged_bytes());
 	return STATUS_OK;
 
-unmap_buffers:
-	munmap(w->scratch, BUFFERS_BYTES);
+fini_hot:
+	hot_fini(&w->hot);
+	munmap(w->scratch, mapped_bytes());
 close_queue:
 	close(w->queue_fd);
 	return STATUS_SYSTEM;
@@ -256,9 +271,9 @@ void worker_fini(struct worker *w)
 	event_del(&w->queue_event);
 	event_del(&w->second_event);
 	event_base_free(w->base);
-	budget_give(w->server->budget, ACCOUNT_THREADS,
-		    BUFFERS_BYTES + sizeof(*w) + WORKER_STACK_CHARGED_BYTES);
-	munmap(w->scratch, BUFFERS_BYTES);
+	budget_give(w->server->budget, ACCOUNT_THREADS, charged_bytes());
+	munmap(w->scratch, mapped_bytes());
 	close(w->queue_fd);
+	hot_fini(&w->hot);
 	pthread_mutex_destroy(&w->lock);
 }

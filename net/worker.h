@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "net/counters.h"
+#include "net/hot.h"
 #include "net/outbox.h"
 #include "net/proto/request.h"
 #include "net/proto/text_parse.h"
@@ -47,6 +48,7 @@ struct worker {
 	struct outbox outbox;
 	uint32_t now;              /* server time of this turn */
 	uint32_t observing;        /* enum observe bits, of this batch */
+	uint32_t sample_left;      /* gets until one of them is sampled into hot */
 	uint32_t requests_per_turn;
 	struct conn *ready_head;   /* yielded, to be run after the next look at the sockets */
 	struct conn **ready_tail;
@@ -62,6 +64,8 @@ struct worker {
 	struct text_parser batch_parser;       /* as it was before the batch */
 	uint32_t batch_starts[BATCH_REQUESTS]; /* where in the scratch buffer each begins */
 	struct request_batch batch;
+
+	struct hot_keys hot;       /* locked inside */
 
 	pthread_t thread;
 	bool thread_started;

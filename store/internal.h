@@ -16,11 +16,13 @@
 #ifndef LARDER_STORE_INTERNAL_H
 #define LARDER_STORE_INTERNAL_H
 
+#include "eviction/mrc_ring.h"
 #include "eviction/policy.h"
 #include "store/base/epoch.h"
 #include "store/base/hash.h"
 #include "store/base/lock.h"
 #include "store/budget.h"
+#include "store/curve.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/reference.h"
@@ -82,6 +84,11 @@ struct class_counters {
 #undef X
 };
 
+static inline void counter_add_one(counter *c)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 #define COUNT(st, class_index, name, n)                                                            \
 	do {                                                                                       \
 		counter *counted = &(st)->classes[class_index].name;                               \
@@ -103,9 +110,44 @@ struct store_thread {
 	struct stock stocks[SLAB_CLASS_MAX];
 	/* read by stats */
 	counter total_items;
+	counter new_keys; /* stored while absent */
+	counter misses;   /* of gets and touches */
+	counter cool_hits; /* of items that had been read less than STATE_READS_MAX times */
 	struct class_counters classes[SLAB_CLASS_MAX];
 	/* shared with whoever drains */
+	_Atomic int32_t links[SLAB_CLASS_MAX]; /* linked without the lock, less unlinked, ever */
+	int32_t links_counted[SLAB_CLASS_MAX]; /* of them; under the class's lock */
 	struct ring ring;
+	/* shared with the maintaining thread */
+	struct mrc_ring samples;
+};
+
+/* See curve.h. */
+struct curve {
+	/* maintaining thread only */
+	struct mrc mrc;
+	uint64_t most_bytes;
+	uint64_t purse_bytes;  /* charged, not yet taken */
+	uint64_t event_count;  /* in this second */
+	uint64_t made[MRC_OUTCOMES]; /* requests in all, as of the last second */
+	uint64_t dropped;
+	uint64_t dropped_before; /* the last reset */
+	uint32_t second;
+	uint32_t half_second;
+	uint32_t advice_second;
+	uint32_t busy_until;    /* a second, 0: not busy; see store_curve_is_busy */
+	bool was_busy;         /* a second ago */
+	uint32_t failed_second; /* no memory to start with then */
+	uint32_t candidate_minutes;
+	const struct policy_ops *candidate; /* for the advice */
+	double candidate_gain;
+	unsigned next_thread;  /* whose ring is drained next */
+	/* atomic */
+	_Atomic bool reset_wanted;
+	_Atomic bool clear_wanted;
+	/* under lock, which is held together with no other */
+	struct lock lock;
+	struct store_curve published;
 };
 
 /* Where the pass over referring items stands, see dead.c; under the lock, which is only ever tried. */
@@ -121,6 +163,7 @@ struct store {
 	/* const after init */
 	struct store_options options;
 	const struct policy_ops *policy;
+	_Atomic uint32_t sample_threshold; /* relaxed; changes a few times in a server's life */
 	struct hash_secret secret;
 	unsigned thread_count;
 	struct store_thread *threads;
@@ -137,6 +180,7 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
+	_Atomic uint64_t lost_to_moves; /* items that were read, evicted to vacate pages */
 	void (*_Atomic end_seen)(void *context, const struct item_view *view, enum ending ending);
 	void *_Atomic end_context;
 	_Atomic uint32_t drain_generation; /* counts pages that began to drain */
@@ -151,6 +195,7 @@ struct store {
 	uint32_t collapse_refusals; /* in this pass */
 	uint32_t tick;
 	struct slab slab;
+	struct curve curve;
 };
 
 /* ---- store.c ---- */
@@ -235,8 +280,9 @@ unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
 /* evict_released (collect.c): evicts entries that the collector released. A safe point. Returns how
  * many. */
 unsigned evict_released(struct store_thread *st);
-/* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
-bool release_page(struct store_thread *st, const struct slab_class *except);
+/* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
+ * point. */
+bool evict_batch(struct store_thread *st, struct slab_class *sc);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
 void return_stocks(struct store_thread *st, bool all);
 /* yield_drained: if pages began to drain since the last call, gives this thread's share of them. */
@@ -253,8 +299,74 @@ static inline void yield_drained(struct store_thread *st)
 void ring_push(struct store_thread *st, uint32_t entry);
 /* drain_rings: what all threads did reaches the policy. */
 void drain_rings(struct store *s);
+/* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
+static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
+{
+	_Atomic int32_t *links = &st->links[class_index];
+
+	/* Its own: nobody else writes it. */
+	atomic_store_explicit(links,
+	                      (int32_t)((uint32_t)atomic_load_explicit(links, memory_order_relaxed) +
+	                                (uint32_t)change),
+	                      memory_order_relaxed);
+}
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);
 void flush_count(struct store_thread *st);
+
+/* ---- curve.c ---- */
+
+void curve_init(struct store *s);
+void curve_fini(struct store *s);
+/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it, true while more is
+ * waiting; in no turn, since it takes long. Both: the maintaining thread. */
+void curve_feed(struct store_thread *st);
+bool curve_step(struct store *s, uint32_t now);
+/* Is the key one of those whose requests are simulated? */
+static inline bool is_sampled(const struct store_thread *st, uint64_t hash)
+{
+	uint32_t threshold = atomic_load_explicit(&st->store->sample_threshold, memory_order_relaxed);
+
+	return unlikely(mrc_is_sampled(hash, threshold));
+}
+
+/* Of a sampled key. curve_sample: a reference of 0 says that its weight is not known. curve_sample_hit:
+ * a get found this item. */
+#define COLD __attribute__((cold, noinline))
+COLD void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference);
+COLD void curve_sample_hit(struct store_thread *st, uint64_t hash, const struct item_view *view);
+
+static inline void sample_request(struct store_thread *st, enum mrc_kind kind, uint64_t hash,
+                                  uint32_t reference)
+{
+	if (is_sampled(st, hash))
+		curve_sample(st, kind, hash, reference);
+}
+
+/* count_cool: of each hit whose item's state changes with it; the others are hot. */
+static inline void count_cool(struct store_thread *st, uint8_t state)
+{
+	if (likely(state_reads(state) < STATE_READS_MAX))
+		counter_add_one(&st->cool_hits);
+}
+
+static inline void count_miss(struct store_thread *st, uint64_t hash, bool expired)
+{
+	counter_add_one(&st->misses);
+	if (unlikely(expired))
+		sample_request(st, MRC_DELETE, hash, 0);
+	sample_request(st, MRC_MISS, hash, 0);
+}
+
+/* ---- pages.c ---- */
+
+/* take_page_for: a page of another class is freed if this one would gain more by it; a safe point. */
+bool take_page_for(struct store_thread *st, struct slab_class *sc);
+/* release_page: empties one page of the class that is idle longest and gives it back; a safe point. */
+bool release_page(struct store_thread *st, const struct slab_class *except);
+/* release_empty_page: closes a page that holds nothing, of whatever class. */
+bool release_empty_page(struct store_thread *st);
+/* note_evictions: so many of the class's items were evicted; any thread. */
+void note_evictions(struct slab_class *sc, unsigned evicted);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * maintain.c: what runs in the background, in bounded slices: ages move on, expired items give their
- * memory back, flushed ones too, the index shrinks, memory over a lowered limit is released, and what
- * is all in use becomes huge pages.
+ * memory back, flushed ones too, the index shrinks, memory over a lowered limit is released, sampled
+ * requests are simulated (curve.c), and what is all in use becomes huge pages.
  */
 #include "store/internal.h"
 
@@ -234,20 +234,29 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= step_limit(st);
 	flush_count(st);
 	more |= step_shrink(st);
+	curve_feed(st);
 	reclaim(st);
 	return_stocks(st, true);
 	/* What was swept and waits for others' turns is memory that somebody may want: soon again. */
 	more |= st->limbo.count != 0;
 	store_leave(st);
+	more |= curve_step(s, now);
 	more |= step_collapse(s, now);
 	return more;
+}
+
+uint64_t store_limit_max(const struct store_thread *st)
+{
+	const struct slab *sl = &st->store->slab;
+
+	return (uint64_t)sl->page_limit << sl->page_shift;
 }
 
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
 {
 	struct store *s = st->store;
 
-	if (limit_bytes > (uint64_t)s->slab.page_limit << s->slab.page_shift)
+	if (limit_bytes > store_limit_max(st))
 		return STATUS_TOO_LARGE;
 	if (limit_bytes < (1u << 20))
 		return STATUS_NO_MEMORY;

@@ -1,28 +1,26 @@
 /*
  * reclaim.c: where memory comes from when there is none: what was removed and is past its grace
- * period, fresh pages, the policy's victims, pages of other classes.
+ * period, fresh pages, the policy's victims, pages of other classes (pages.c).
  *
  * A safe point is a call at which the thread holds no pointer into the store. Only there may a
  * thread wait for others' turns to end, since only there it can end its own; and it must hold no
  * lock, since others may want that lock before their turn can end.
  */
+#include <time.h>
+
 #include "store/internal.h"
 
 /* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
  * microseconds; past the spins of lock_backoff each try yields the core. */
 #define WAIT_TRIES 20000u
-#define DRAIN_TRIES 300u
-#define STEAL_TRIES 8u
-#define ROOM_FAILURES 24u     /* nothing to evict: what others are filling may yet be published */
+#define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define RING_GROUP 32u       /* entries that are fetched together, then applied under one lock */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
-#define PAGE_LOOKS 256u      /* for a page without held items */
+#define GONE_BATCHES 64u     /* of victims that are no items any more, before it is given up */
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
-/* Compare ages with other classes every so many eviction batches. */
-#define COMPARE_EVERY 4u
 
 void quiesce(struct store_thread *st)
 {
@@ -117,8 +115,9 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
-	count_ending(st, sc, it, reference, ending);
-	if (ending != ENDED_REPLACED && ending != ENDED_DELETED)
+	if (ending != ENDED_MOVED)
+		count_ending(st, sc, it, reference, ending);
+	if (ending != ENDED_REPLACED && ending != ENDED_DELETED && ending != ENDED_MOVED)
 		tell_end(st, sc, reference, ending);
 	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)))
 		retire_references(st, reference, word, ending);
@@ -140,6 +139,24 @@ static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t r
 	} else {
 		slab_put(&st->store->slab, sc, reference);
 	}
+}
+
+/* The same without the lock, where the policy allows it and the stock has room. What was handed out of
+ * a page that begins to drain now is found in the stock when this thread sees drain_generation. */
+static bool put_in_stock(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	const struct policy_ops *ops = st->store->policy;
+	struct stock *sk = &st->stocks[sc->index];
+	uint32_t room = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
+
+	if (!ops->direct_link || sk->count >= room || (state_get(&sc->space, reference) & ops->locked_links) ||
+	    slab_page(&st->store->slab, reference)->state != PAGE_ACTIVE)
+		return false;
+	if (state_take(&sc->space, reference, ops->direct_link | STATE_OF_USE) & ops->direct_link)
+		note_link(st, sc->index, -1);
+	item_set_kind_owned(chunk_item(st->store, reference), CHUNK_FREE);
+	sk->references[sk->count++] = reference;
+	return true;
 }
 
 static void put_one(struct store_thread *st, uint32_t reference)
@@ -238,6 +255,8 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 			held = NULL;
 			reference_release(st, reference);
 		}
+		if (put_in_stock(st, sc, reference))
+			continue;
 		if (!held) {
 			held = sc;
 			lock_acquire(&held->lock);
@@ -396,10 +415,30 @@ static void drain_ring(struct store *s, struct ring *ring)
 	lock_release(&ring->lock);
 }
 
+/* What threads linked and unlinked without the lock is counted. */
+static void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
+{
+	for (unsigned i = 0; s->policy->direct_link && i < s->thread_count; i++) {
+		struct store_thread *st = &s->threads[i];
+		int32_t links = atomic_load_explicit(&st->links[sc->index], memory_order_relaxed);
+
+		/* Modulo 2^32: what counts is the difference. */
+		sc->queue.count += (int32_t)((uint32_t)links - (uint32_t)st->links_counted[sc->index]);
+		st->links_counted[sc->index] = links;
+	}
+}
+
 void drain_rings(struct store *s)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
 		drain_ring(s, &s->threads[i].ring);
+	for (unsigned i = 1; s->policy->direct_link && i <= s->slab.class_count; i++) {
+		struct slab_class *sc = &s->slab.classes[i];
+
+		lock_acquire(&sc->lock);
+		settle_links(s, sc);
+		lock_release(&sc->lock);
+	}
 }
 
 void ring_push(struct store_thread *st, uint32_t entry)
@@ -471,6 +510,8 @@ static enum removal remove_hashed(struct store_thread *st, uint32_t reference, u
 		break;
 	}
 	index_unlock(b);
+	if (removal == REMOVAL_DONE && ending == ENDED_EXPIRED)
+		sample_request(st, MRC_DELETE, hash, 0);
 	if (removal == REMOVAL_DONE)
 		adjust_count(st, -1);
 	return removal;
@@ -520,20 +561,23 @@ enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64
 	return removal;
 }
 
-/* Has the policy name victims; fewer than it named where some are no items any more. */
+/* Has the policy name victims until one of them is still an item: where a page is being vacated, the
+ * oldest of the queue may be long gone and only wait for their grace period. */
 static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t *victims,
                                unsigned wanted)
 {
-	unsigned n = 0;
+	unsigned n = 0, named = 1;
 
-	lock_acquire(&sc->lock);
-	unsigned named = sc->queue.ops->victims(&sc->queue, victims, wanted);
-
-	/* What is an item now, under the lock, stays readable until this turn's next safe point. */
-	for (unsigned i = 0; i < named; i++)
-		if (item_kind(chunk_item(s, victims[i] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
-			victims[n++] = victims[i];
-	lock_release(&sc->lock);
+	for (unsigned i = 0; n == 0 && named > 0 && i < GONE_BATCHES; i++) {
+		lock_acquire(&sc->lock);
+		settle_links(s, sc);
+		named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+		/* What is an item now, under the lock, stays readable until this turn's next safe point. */
+		for (unsigned k = 0; k < named; k++)
+			if (item_kind(chunk_item(s, victims[k] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
+				victims[n++] = victims[k];
+		lock_release(&sc->lock);
+	}
 	return n;
 }
 
@@ -577,11 +621,12 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 			++*kept;
 		}
 	}
+	note_evictions(sc, removed);
 	return removed;
 }
 
 /* Where many are held, the policy names others after them. False: it names nobody. */
-static bool evict_batch(struct store_thread *st, struct slab_class *sc)
+bool evict_batch(struct store_thread *st, struct slab_class *sc)
 {
 	unsigned kept = 0, before = 0;
 
@@ -593,186 +638,6 @@ static bool evict_batch(struct store_thread *st, struct slab_class *sc)
 		before = kept;
 	}
 	return true;
-}
-
-/* ---- pages ---- */
-
-/* The class's next victim that is still an item. Removed items leave the queue here instead of when
- * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
-static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
-{
-	uint32_t oldest;
-
-	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
-		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
-			break;
-		sc->queue.ops->remove(&sc->queue, oldest);
-	}
-	return oldest;
-}
-
-/* This page of the class, or another if it holds items that must stay; PAGE_NONE if many do. */
-static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
-	REQUIRES(sc->lock)
-{
-	struct slab *sl = &s->slab;
-
-	if (likely(atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed) == 0))
-		return preferred;
-	uint32_t end = slab_page_end(sl);
-
-	for (unsigned i = 0; i < PAGE_LOOKS && i < end; i++) {
-		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
-		struct page *pg = &sl->pages[number];
-
-		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
-		    atomic_load_explicit(&pg->held_count, memory_order_relaxed) == 0)
-			return number;
-	}
-	return PAGE_NONE;
-}
-
-/* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
- * with an empty page is the best donor of all. */
-static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
-{
-	bool found = false;
-
-	lock_acquire(&sc->lock);
-	uint32_t oldest = oldest_item(s, sc);
-
-	if (sc->partial_tail && s->slab.pages[sc->partial_tail].used_count == 0) {
-		*age = UINT32_MAX;
-		*page_number = sc->partial_tail;
-		found = true;
-	} else if (oldest) {
-		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
-		*page_number = page_to_drain(s, sc, slab_page_number(&s->slab, oldest));
-		found = true;
-	}
-	lock_release(&sc->lock);
-	return found;
-}
-
-struct donor {
-	struct slab_class *sc;
-	uint32_t page_number;
-	uint32_t age;
-	uint64_t weight;
-};
-
-/* The class whose next victim is idle longest; of several, the one with most pages. */
-static bool find_donor(struct store *s, const struct slab_class *except, struct donor *best)
-{
-	*best = (struct donor){ 0 };
-	for (unsigned i = 1; i <= s->slab.class_count; i++) {
-		struct slab_class *sc = &s->slab.classes[i];
-		uint32_t age, page_number;
-
-		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number) ||
-		    page_number == PAGE_NONE)
-			continue;
-		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
-			*best = (struct donor){ sc, page_number, age, sc->page_count };
-	}
-	return best->sc != NULL;
-}
-
-/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
-static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
-{
-	struct store *s = st->store;
-	struct item *it = chunk_item(s, reference);
-	enum chunk_kind kind = item_kind(it);
-
-	if (kind == CHUNK_SEGMENT) {
-		reference = ((struct segment *)it)->head;
-		if (!reference || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-			return;
-		sc = slab_class_of(&s->slab, reference);
-	} else if (kind != CHUNK_ITEM) {
-		return;
-	}
-	reclaim_room(st);
-	/* The safe point above may have let the item go. */
-	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-		return;
-	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
-
-	evict_reference(st, reference, item_hash(s, reference), proven);
-}
-
-static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
-{
-	const struct page *pg = &s->slab.pages[page_number];
-
-	return atomic_load_explicit(&((struct page *)pg)->state, memory_order_acquire) !=
-	               PAGE_DRAINING ||
-	       page_class_index(pg) != sc->index;
-}
-
-/* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
-static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
-{
-	unsigned spins = 0;
-
-	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
-		reclaim(st);
-		quiesce(st);
-		yield_drained(st);
-		if (page_is_closed(st->store, sc, page_number))
-			return true;
-		lock_backoff(&spins);
-	}
-	return false;
-}
-
-/* Empties an active page of the class, or waits for the thread that does. The page cannot change
- * class meanwhile: it drains, and it closes only when its last chunk is put. */
-static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t page_number)
-{
-	struct store *s = st->store;
-
-	return_stocks(st, true);
-	lock_acquire(&sc->lock);
-	bool draining = slab_drain(&s->slab, sc, page_number);
-
-	lock_release(&sc->lock);
-	if (!draining)
-		return await_closed(st, sc, page_number);
-	atomic_fetch_add_explicit(&s->drain_generation, 1, memory_order_release);
-	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
-		if (page_is_closed(s, sc, page_number))
-			return true;
-		evict_chunk(st, sc, slab_reference(sc, page_number, i));
-	}
-	if (await_closed(st, sc, page_number))
-		return true;
-	/* Something in it is being filled or sent by a slow client, or lies in an idle thread's stock. */
-	lock_acquire(&sc->lock);
-	slab_undrain(&s->slab, sc, page_number);
-	lock_release(&sc->lock);
-	return false;
-}
-
-bool release_page(struct store_thread *st, const struct slab_class *except)
-{
-	struct store *s = st->store;
-	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
-
-	drain_rings(s);
-	for (unsigned i = 0; i < STEAL_TRIES; i++) {
-		struct donor donor;
-
-		if (!find_donor(s, except, &donor))
-			return false;
-		if (drain_page(st, donor.sc, donor.page_number))
-			return true;
-		/* It could not be emptied, but what lived in it is gone: that may have closed others. */
-		if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
-			return true;
-	}
-	return false;
 }
 
 void return_stocks(struct store_thread *st, bool all)
@@ -814,21 +679,6 @@ static bool stock_from_pages(struct store_thread *st, struct slab_class *sc)
 	return sk->count > 0;
 }
 
-/* Every few batches: does another class keep items that are idle far longer than this one's next
- * victim? Then its page serves better here. Twice as long, so that pages do not go back and forth. */
-static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
-{
-	struct stock *sk = &st->stocks[sc->index];
-	uint32_t own_age, page_number;
-	struct donor donor;
-
-	if (++sk->evictions % COMPARE_EVERY != 0)
-		return false;
-	if (!donor_age(st->store, sc, &own_age, &page_number))
-		return true;
-	return find_donor(st->store, sc, &donor) && donor.age > 2 * (uint64_t)own_age + 2;
-}
-
 /* What was flushed need not wait for the background sweep when memory is wanted now. */
 static bool sweep_flushed(struct store_thread *st)
 {
@@ -839,31 +689,6 @@ static bool sweep_flushed(struct store_thread *st)
 	reclaim_room(st);
 	index_flush_sweep(ix, UINT32_MAX, LIMBO_MARGIN / 2, st);
 	return true;
-}
-
-/* Closes a page that holds nothing, of whatever class. */
-static bool release_empty_page(struct store_thread *st)
-{
-	struct slab *sl = &st->store->slab;
-
-	for (unsigned i = 1; i <= sl->class_count; i++) {
-		struct slab_class *sc = &sl->classes[i];
-		uint32_t number;
-		bool closed = false;
-
-		if (sc->page_count == 0)
-			continue;
-		lock_acquire(&sc->lock);
-		for (number = sc->partial_head; number; number = sl->pages[number].older)
-			if (sl->pages[number].used_count == 0)
-				break;
-		if (number)
-			closed = slab_drain(sl, sc, number);
-		lock_release(&sc->lock);
-		if (closed)
-			return true;
-	}
-	return false;
 }
 
 /* One attempt to free memory that this class can use. */
@@ -884,18 +709,22 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	}
 	if (evict_released(st))
 		return true;
-	if (other_class_is_idle(st, sc) && release_page(st, sc)) {
-		atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
+	if (take_page_for(st, sc))
 		return true;
-	}
 	if (evict_batch(st, sc))
 		return true;
 	if (st->limbo.count)
 		return true;
-	if (!release_page(st, sc))
-		return false;
-	atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
-	return true;
+	return release_page(st, sc);
+}
+
+static void sleep_outside(struct store_thread *st)
+{
+	static const struct timespec pause = { .tv_nsec = 100000 };
+
+	epoch_leave(&st->store->epoch, st->slot);
+	nanosleep(&pause, NULL);
+	epoch_enter(&st->store->epoch, st->slot);
 }
 
 static bool refill(struct store_thread *st, struct slab_class *sc)
@@ -919,7 +748,12 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 
 		if (!made && ++failures > ROOM_FAILURES)
 			break;
-		/* Nothing new: what there is waits for others' turns, or theirs for this one's end. */
+		/* Nothing new: what there is waits for others' turns, or theirs for this one's end; and who is
+		 * to end one may be waiting for a core. */
+		if (!made && st->store->options.evict && failures > ROOM_FAILURES / 2) {
+			sleep_outside(st);
+			continue;
+		}
 		if (!made) {
 			quiesce(st);
 			spins = MAX(spins, LOCK_SPINS);

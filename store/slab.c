@@ -9,22 +9,32 @@
 
 /* ---- laying out ---- */
 
-static uint32_t side_bytes_per_chunk(const struct slab_options *o)
+static uint32_t policy_bytes(const struct slab_options *o)
 {
-	return o->policy->ops->side_bytes + 2; /* state and age */
+	return o->policy->ops->side_bytes;
+}
+
+/* The end of the page, where the states and ages of so many chunks are. */
+static uint32_t state_area(uint32_t count)
+{
+	return ALIGN_UP(state_area_bytes(count), (uint32_t)CACHE_LINE_BYTES);
 }
 
 /* The largest chunk that lets `count` of them and their side bytes share a page. */
 static uint32_t chunk_bytes_for_count(const struct slab_options *o, uint32_t count)
 {
-	uint32_t room = (o->page_bytes - count * side_bytes_per_chunk(o)) / count;
+	uint32_t room = (o->page_bytes - state_area(count) - count * policy_bytes(o)) / count;
 
 	return ALIGN_DOWN(room, CHUNK_STEP_BYTES);
 }
 
 static uint32_t count_for_chunk_bytes(const struct slab_options *o, uint32_t chunk_bytes)
 {
-	return o->page_bytes / (chunk_bytes + side_bytes_per_chunk(o));
+	uint32_t count = o->page_bytes / (chunk_bytes + policy_bytes(o) + 2);
+
+	while (count * (chunk_bytes + policy_bytes(o)) + state_area(count) > o->page_bytes)
+		count--;
+	return count;
 }
 
 static void class_init(struct slab *sl, const struct slab_options *o, uint32_t chunk_bytes)
@@ -39,16 +49,15 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 	sc->chunks_per_page = count_for_chunk_bytes(o, chunk_bytes);
 	sc->big = chunk_bytes > CHUNK_SMALL_MAX;
 	uint32_t side_offset = chunk_bytes * sc->chunks_per_page;
-
-	uint32_t state_offset = side_offset + sc->chunks_per_page * o->policy->ops->side_bytes;
+	uint32_t state_offset = o->page_bytes - state_area(sc->chunks_per_page);
 
 	sc->expiry_bytes = ALIGN_UP(sc->chunks_per_page * 4u, (uint32_t)OS_PAGE_BYTES);
-	assert(state_offset + 2 * sc->chunks_per_page <= o->page_bytes);
+	assert(side_offset + sc->chunks_per_page * policy_bytes(o) <= state_offset);
 	sc->space = (struct chunk_space){
 		.arena = sl->arena.base,
 		.chunk_bytes = chunk_bytes,
 		.side_offset = side_offset,
-		.side_bytes = o->policy->ops->side_bytes,
+		.side_bytes = policy_bytes(o),
 		.state_offset = state_offset,
 		.chunks_per_page = sc->chunks_per_page,
 		.owner = index,
@@ -495,32 +504,41 @@ static uint8_t age_ceiling(uint32_t tick)
 	return tick % 1024 == 0 ? 255 : tick % 64 == 0 ? 192 : tick % 8 == 0 ? 128 : 64;
 }
 
-void age_advance(_Atomic uint8_t *pairs, uint32_t count, uint32_t tick)
+static void age_one(_Atomic uint8_t *at, uint8_t ceiling)
 {
-	uint8_t ceiling = age_ceiling(tick);
+	uint8_t age = atomic_load_explicit(at, memory_order_relaxed);
+
+	if (age < ceiling)
+		atomic_store_explicit(at, (uint8_t)(age + 1), memory_order_relaxed);
+}
+
+static void age_group(_Atomic uint8_t *ages, uint32_t count, uint8_t ceiling)
+{
 	uint32_t i = 0;
 
 #if defined(__SSE2__) && !defined(THREAD_SANITIZED)
-	/* Plain vectors on purpose: a hit that sets an age to 0 or counts a read between load and store is
-	 * lost, which nothing depends on; the policy's bits do not change meanwhile. */
+	/* Plain vectors on purpose: a hit that sets an age to 0 between load and store is lost, which
+	 * nothing depends on. */
 	__m128i top = _mm_set1_epi8((char)(ceiling - 1));
-	__m128i ages = _mm_set1_epi16((short)0xff00);
 
-	for (; i + 8 <= count; i += 8) {
-		__m128i *at = (__m128i *)(void *)(pairs + 2 * i);
-		__m128i v = _mm_loadu_si128(at);
+	for (; i + 16 <= count; i += 16) {
+		__m128i *at = (__m128i *)(void *)(ages + i);
+		__m128i v = _mm_load_si128(at);
 		__m128i below = _mm_cmpeq_epi8(_mm_min_epu8(v, top), v);
 
-		_mm_storeu_si128(at, _mm_sub_epi8(v, _mm_and_si128(below, ages)));
+		_mm_store_si128(at, _mm_sub_epi8(v, below));
 	}
 #endif
-	for (; i < count; i++) {
-		_Atomic uint8_t *at = &pairs[2 * i + 1];
-		uint8_t age = atomic_load_explicit(at, memory_order_relaxed);
+	for (; i < count; i++)
+		age_one(ages + i, ceiling);
+}
 
-		if (age < ceiling)
-			atomic_store_explicit(at, (uint8_t)(age + 1), memory_order_relaxed);
-	}
+void age_advance(_Atomic uint8_t *area, uint32_t count, uint32_t tick)
+{
+	uint8_t ceiling = age_ceiling(tick);
+
+	for (uint32_t i = 0; i < count; i += STATE_GROUP)
+		age_group(area + 2 * i + STATE_GROUP, MIN(STATE_GROUP, count - i), ceiling);
 }
 
 uint32_t slab_pages_in_use(const struct slab *sl)

@@ -73,6 +73,9 @@ struct slab_class {
 	uint32_t partial_count;
 	uint64_t used_chunks;
 	struct policy_queue queue;
+	/* atomic; of late: what was evicted, and what of it was stored again while it was a ghost */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint32_t evictions;
+	_Atomic uint32_t refaults;
 };
 
 struct slab_options {
@@ -223,9 +226,9 @@ void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference);
 
 /* Seconds that an age byte stands for: exact to 64, then steps of 8, 64 and 1024 seconds. */
 uint32_t age_seconds(uint8_t age);
-/* age_advance: one second passed for `count` pairs of state and age; `tick` numbers the seconds. Under
- * the class's lock, which keeps the policy's part of the states still. */
-void age_advance(_Atomic uint8_t *pairs, uint32_t count, uint32_t tick);
+/* age_advance: one second passed for the first `count` chunks of a page whose states and ages are in
+ * `area`; `tick` numbers the seconds. Under the class's lock, which keeps the page its own. */
+void age_advance(_Atomic uint8_t *area, uint32_t count, uint32_t tick);
 
 uint32_t slab_pages_in_use(const struct slab *sl);
 /* One past the highest page number ever used. */

@@ -221,6 +221,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 		goto fini_index;
 	if (threads_init(s) != STATUS_OK)
 		goto fini_references;
+	curve_init(s);
 	*out = s;
 	return STATUS_OK;
 
@@ -239,6 +240,7 @@ unmap_store:
 
 void store_fini(struct store *s)
 {
+	curve_fini(s);
 	region_release(&s->thread_region);
 	references_fini(&s->references);
 	index_fini(&s->index);
@@ -364,7 +366,7 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
 	view->state = atomic_load_explicit(state, memory_order_relaxed);
-	view->age = atomic_load_explicit(state + 1, memory_order_relaxed);
+	view->age = atomic_load_explicit(state + STATE_GROUP, memory_order_relaxed);
 	view->fetched = (view->state & STATE_FETCHED) != 0;
 	return state;
 }
@@ -383,11 +385,13 @@ static inline void note_hit(struct store_thread *st, uint32_t reference, _Atomic
 	uint8_t after = state_after_read(before);
 
 	/* Another's change at the same moment wins: a count that is lost costs a little precision. */
-	if (after != before)
+	if (after != before) {
+		count_cool(st, before);
 		atomic_compare_exchange_strong_explicit(state, &before, after, memory_order_relaxed,
 		                                        memory_order_relaxed);
+	}
 	if (age)
-		atomic_store_explicit(state + 1, 0, memory_order_relaxed);
+		atomic_store_explicit(state + STATE_GROUP, 0, memory_order_relaxed);
 	if (st->store->policy->hit)
 		ring_push(st, reference | RING_HIT);
 }
@@ -397,10 +401,14 @@ static inline bool get_entry(struct store_thread *st, const char *key, size_t ke
 {
 	_Atomic uint8_t *state = look_up(st, key, key_length, hash, view);
 
-	if (!state)
+	if (unlikely(!state)) {
+		count_miss(st, hash, view->expired);
 		return false;
+	}
 	COUNT(st, view->class_index, get_hits, 1);
 	note_hit(st, view->reference, state, view->state, view->age);
+	if (is_sampled(st, hash))
+		curve_sample_hit(st, hash, view);
 	return true;
 }
 
@@ -442,7 +450,7 @@ bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
 	view->claimed = own.marks & ITEM_STALE ? own.item : view->item;
 	if (counts)
 		note_hit(st, target, state, atomic_load_explicit(state, memory_order_relaxed),
-		         atomic_load_explicit(state + 1, memory_order_relaxed));
+		         atomic_load_explicit(state + STATE_GROUP, memory_order_relaxed));
 	return true;
 }
 
@@ -579,8 +587,10 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		uint32_t reference = slab_reference(sc, walk->page, walk->chunk);
 		struct item_view view;
 
+		/* A chunk without an item counts too: a walk over a million that expired must also pause. */
 		if (*left == 0)
 			return false;
+		(*left)--;
 		if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
 			continue;
 		/* The page may have changed hands since; the index is what knows. */
@@ -594,15 +604,14 @@ static bool walk_page(struct store_thread *st, struct store_walk *walk, size_t *
 		view.fetched = atomic_load_explicit(slab_state(sc, reference), memory_order_relaxed) &
 		               STATE_FETCHED;
 		visit(context, &view);
-		(*left)--;
 	}
 	return true;
 }
 
-bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_chunks,
                 void (*visit)(void *context, const struct item_view *view), void *context)
 {
-	size_t left = max_items;
+	size_t left = max_chunks;
 
 	if (walk->page == 0)
 		walk->page = 1;

@@ -30,9 +30,16 @@ struct policy_ops;
 
 #define EXPIRY_NEVER 0u
 
+/* Up to where limit_max_bytes is for free: above it references are coarser, and so are the steps of
+ * chunk sizes, which small items pay for. */
+#define STORE_FINE_LIMIT_BYTES ((16ULL << 30) - (1u << 20))
+
+/* What is to be served from memory as often as can be: requests, or bytes. */
+enum store_goal { GOAL_OBJECTS, GOAL_BYTES };
+
 struct store_options {
 	uint64_t limit_bytes;          /* -m: everything the process may use */
-	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it; 0: chosen */
+	uint64_t limit_max_bytes;      /* how far store_set_limit may raise it, if more than now; 0: chosen */
 	uint32_t item_limit_bytes;     /* -I: header, key and value of one item */
 	uint32_t chunk_min_bytes;      /* -n: smallest space for key, value and flags */
 	double growth_factor;          /* -f: between size classes above the 8-byte steps */
@@ -40,8 +47,13 @@ struct store_options {
 	bool evict;                    /* false: -M, refuse instead */
 	uint32_t held_limit_percent;   /* of the limit, that held entries may take */
 	const struct policy_ops *policy;
+	enum store_goal goal;          /* weighs pages when they move between classes */
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
+	uint32_t curve_one_in;         /* keys sampled for miss-ratio curves (curve.h); 0: chosen, CURVE_NONE */
+	uint64_t curve_bytes;          /* what the curves may take; 0: chosen */
 };
+
+#define CURVE_NONE UINT32_MAX
 
 /* What a reader sees of an item. Valid until the turn ends or the next allocating call. */
 struct item_view {
@@ -200,6 +212,7 @@ enum ending {
 	ENDED_DEAD,        /* a weak reference, whose target ended */
 	ENDED_INVALIDATED, /* by what it depended on */
 	ENDED_COLLECTED,   /* evicted, though it was held: the collector released it */
+	ENDED_MOVED,       /* it did not: the item lives on in another chunk */
 };
 
 /* store_on_end: `seen` is called for each item that the store itself ends, by the thread that does, with its
@@ -308,6 +321,7 @@ bool store_maintain(struct store_thread *st, uint32_t now);
 /* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain.
  * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
+uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
 /* store_release_bytes: another account needs room; evicts at least that much if it can. */
 bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
@@ -323,13 +337,14 @@ void store_collect_threshold(struct store_thread *st, uint64_t holds);
 
 /* ---- looking: any thread, in a turn ---- */
 
-/* Walks every live item, page by page; start with {0}. Calls `visit` for at most about `max_items`
- * and returns false when the walk is over. Items stored meanwhile may or may not be seen. */
+/* Walks every live item, page by page; start with {0}. Looks at `max_chunks` at most, most of which are
+ * items, calls `visit` for those that live, and returns false when the walk is over. Items stored
+ * meanwhile may or may not be seen; one that is replaced meanwhile may be seen twice. */
 struct store_walk {
 	uint32_t page;
 	uint32_t chunk;
 };
-bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_items,
+bool store_walk(struct store_thread *st, struct store_walk *walk, size_t max_chunks,
                 void (*visit)(void *context, const struct item_view *view), void *context);
 
 /* Counters that the store keeps; the sums over all threads. */

@@ -325,12 +325,9 @@ static inline bool prepare_expiry(struct store_thread *st, uint32_t reference, u
 static void count_stored(struct store_thread *st, uint32_t reference)
 {
 	const struct slab_class *sc = slab_class_of(&st->store->slab, reference);
-	counter *total = &st->total_items;
-
 	COUNT(st, sc->index, items, 1);
 	COUNT(st, sc->index, bytes, item_stored_bytes(sc, chunk_item(st->store, reference)));
-	atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + 1,
-	                      memory_order_relaxed);
+	counter_add_one(&st->total_items);
 }
 
 /* Where an item is published, and over what. */
@@ -372,25 +369,42 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 	return index_insert(ix, b, hash, reference);
 }
 
-/* What the policy is told of the key's past: what its former item had earned stays with the key, and
- * a key that was evicted too early is not new. */
-static void write_state(struct store_thread *st, uint64_t hash, uint32_t reference, uint32_t old)
+/* Asks the policy of a key that was absent. True: it is proven. */
+static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash)
+{
+	enum ghost_origin origin = st->store->policy->recall(&st->store->policy_shared, hash);
+
+	if (likely(origin == GHOST_NONE))
+		return false;
+	COUNT(st, sc->index, ghost_hits, 1);
+	atomic_fetch_add_explicit(&sc->refaults, 1, memory_order_relaxed);
+	/* What left proven had its time: it begins again as new. */
+	return origin == GHOST_UNPROVEN;
+}
+
+/* What the policy is told of the key's past: what its former item had earned stays with the key, and to
+ * be written again counts as a read; a key that was evicted too early is not new. Returns the state. */
+static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint64_t hash,
+                           uint32_t reference, uint32_t old)
 {
 	struct store *s = st->store;
-	struct slab_class *sc = slab_class_of(&s->slab, reference);
+	const struct policy_ops *policy = s->policy;
 	uint8_t state = 0;
-	bool proven = false;
 
 	if (old) {
-		state = state_get(&slab_class_of(&s->slab, old)->space, old);
-		proven = state & s->policy->proven_states;
-		state &= STATE_READS;
-	} else if (s->policy->recall && s->policy->recall(&s->policy_shared, hash)) {
-		COUNT(st, sc->index, ghost_hits, 1);
-		proven = true;
+		uint8_t before = state_get(&slab_class_of(&s->slab, old)->space, old);
+
+		state = state_after_read(before) & STATE_READS;
+		if (policy->direct_link || (before & policy->proven_states))
+			state |= STATE_PROVEN;
+	} else {
+		counter_add_one(&st->new_keys);
+		if (policy->recall && recall_key(st, sc, hash))
+			state = STATE_PROVEN;
 	}
-	if (state || proven)
-		state_change(&sc->space, reference, 0, state | (proven ? STATE_PROVEN : 0));
+	if (state)
+		state_change(&sc->space, reference, 0, state);
+	return state;
 }
 
 /* What others know of the key's life goes on with another item, or ends if that was over. */
@@ -405,19 +419,24 @@ static enum store_result hand_over(struct store_thread *st, uint64_t hash, uint3
 }
 
 /* Publishes under the bucket's lock, replacing what is there if place->old is not 0.
- * Errors: STORE_NO_MEMORY, STORE_HELD_LIMIT. */
+ * Unlinked: the policy is still to be told. Errors: STORE_NO_MEMORY, STORE_HELD_LIMIT. */
 static enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash,
-                                 uint32_t reference, const struct place *place, int32_t *delta)
+                                 uint32_t reference, const struct place *place, int32_t *delta,
+                                 bool *unlinked)
 {
 	struct store *s = st->store;
+	struct slab_class *sc = slab_class_of(&s->slab, reference);
 	struct item *it = chunk_item(s, reference);
 	uint32_t old = place->old;
 	bool referred = old && unlikely(item_word(chunk_item(s, old)) & WORD_REFERRED);
+	uint8_t direct = s->policy->direct_link;
 
 	*delta = 0;
+	*unlinked = false;
 	if (unlikely(referred) && hand_over(st, hash, reference, place) != STORE_OK)
 		return STORE_HELD_LIMIT;
-	write_state(st, hash, reference, old);
+	uint8_t state = write_state(st, sc, hash, reference, old);
+
 	item_set_kind_owned(it, CHUNK_ITEM);
 	if (old) {
 		index_replace(&place->at, reference);
@@ -432,13 +451,26 @@ static enum store_result publish(struct store_thread *st, struct bucket *b, uint
 	if (unlikely(item_word(it) & WORD_REFERRING))
 		reference_published(s, reference);
 	count_stored(st, reference);
+	if (direct && (state & STATE_PROVEN)) {
+		/* Counted first, so that the queue never seems emptier than it is. Not linked before it is an
+		 * item: from here on the policy may name it as a victim. */
+		note_link(st, sc->index, 1);
+		if (unlikely(!state_give(&sc->space, reference, direct)))
+			note_link(st, sc->index, -1);
+	} else {
+		*unlinked = true;
+	}
 	return STORE_OK;
 }
 
 /* After the bucket is unlocked: tell the policy and the index's size. */
-static void published(struct store_thread *st, uint32_t reference, int32_t delta)
+static void published(struct store_thread *st, uint32_t reference, uint64_t hash, int32_t delta,
+                      bool unlinked)
 {
-	ring_push(st, reference);
+	/* In this turn the chunk stays what it is, whoever removes the item. */
+	sample_request(st, MRC_SET, hash, reference);
+	if (unlinked)
+		ring_push(st, reference);
 	adjust_count(st, delta);
 }
 
@@ -499,6 +531,7 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	struct bucket *b = index_lock(&s->index, hash, st);
 	struct place place = { .changes = true };
 	int32_t delta = 0;
+	bool unlinked = false;
 	enum store_result result = STORE_OK;
 
 	if (find_locked(s, b, hash, key, it->key_length, &place.at, &place.old))
@@ -511,13 +544,13 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 	    !reference_confirm(s, st->now, reference))
 		result = STORE_NOT_FOUND;
 	if (likely(result == STORE_OK)) {
-		result = publish(st, b, hash, reference, &place, &delta);
+		result = publish(st, b, hash, reference, &place, &delta, &unlinked);
 		if (likely(result == STORE_OK))
 			args->cas = item_cas(s, sc, reference, it);
 	}
 	index_unlock(b);
 	if (likely(result == STORE_OK))
-		published(st, reference, delta);
+		published(st, reference, hash, delta, unlinked);
 	else
 		discard(st, reference);
 	return result;
@@ -580,6 +613,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	struct bucket *b = index_lock(&s->index, rv->hash, st);
 	struct place place = { .alive = true, .changes = !pr->same_value };
 	int32_t delta;
+	bool unlinked = false;
 	enum store_result result = STORE_EXISTS;
 
 	settle_pending(st, rv);
@@ -590,14 +624,14 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 			continue;
 		result = inherit(st, rv->head, pr);
 		if (likely(result == STORE_OK))
-			result = publish(st, b, rv->hash, rv->head, &place, &delta);
+			result = publish(st, b, rv->hash, rv->head, &place, &delta, &unlinked);
 		*cas = item_cas(s, slab_class_of(&s->slab, rv->head), rv->head,
 		                chunk_item(s, rv->head));
 		break;
 	}
 	index_unlock(b);
 	if (result == STORE_OK)
-		published(st, rv->head, 0);
+		published(st, rv->head, rv->hash, 0, unlinked);
 	else
 		discard(st, rv->head);
 	rv->head = 0;
@@ -967,6 +1001,8 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 
 	if (!find_locked(s, b, hash, key, key_length, &at, &found)) {
 		index_unlock(b);
+		/* A larger cache might still have it. */
+		sample_request(st, MRC_DELETE, hash, 0);
 		return STORE_NOT_FOUND;
 	}
 	struct slab_class *sc = slab_class_of(&s->slab, found);
@@ -996,21 +1032,25 @@ enum store_result store_delete(struct store_thread *st, const char *key, size_t 
 		removed = true;
 	}
 	index_unlock(b);
-	if (removed)
+	if (removed) {
+		sample_request(st, MRC_DELETE, hash, 0);
 		adjust_count(st, -1);
+	}
 	return result;
 }
 
 /* ---- touching ---- */
 
 /* A touch is an access, too. */
-static void touched(struct store_thread *st, uint32_t reference, struct item_view *view)
+static void touched(struct store_thread *st, uint32_t reference, uint64_t hash, struct item_view *view)
 {
 	struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 	_Atomic uint8_t *state = slab_state(sc, reference);
 	uint8_t before = atomic_load_explicit(state, memory_order_relaxed);
 
 	COUNT(st, sc->index, touch_hits, 1);
+	count_cool(st, before);
+	sample_request(st, state_reads(before) == STATE_READS_MAX ? MRC_HOT : MRC_HIT, hash, reference);
 	if (view) {
 		view_fill(st->store, reference, view);
 		view->age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
@@ -1039,10 +1079,12 @@ enum store_result store_touch(struct store_thread *st, const char *key, size_t k
 		bool done = present && set_expiry(s, hash, found, expiry);
 
 		index_unlock(b);
-		if (!present)
+		if (!present) {
+			count_miss(st, hash, false);
 			return STORE_NOT_FOUND;
+		}
 		if (done) {
-			touched(st, found, view);
+			touched(st, found, hash, view);
 			return STORE_OK;
 		}
 		if (!release_some(st, &failures))
@@ -1157,4 +1199,5 @@ void store_flush(struct store_thread *st)
 		quiesce(st);
 	}
 	reference_flushed(st->store);
+	atomic_store_explicit(&st->store->curve.clear_wanted, true, memory_order_relaxed);
 }

@@ -3,8 +3,8 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_index tests/test_slab tests/test_settings tests/test_auth \
-	tests/test_address
+unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_mrc tests/test_curve tests/test_index tests/test_slab \
+	tests/test_settings tests/test_auth tests/test_address tests/test_cgroup tests/test_heavy
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
@@ -17,6 +17,12 @@ tests_test_s3fifo_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_mini_SOURCES = tests/test_mini.c
 tests_test_mini_CFLAGS = $(unit_cflags)
 tests_test_mini_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
+tests_test_mrc_SOURCES = tests/test_mrc.c tests/support/random.h
+tests_test_mrc_CFLAGS = $(unit_cflags)
+tests_test_mrc_LDADD = libeviction.a libbase.a $(CRITERION_LIBS) -lm
+tests_test_curve_SOURCES = tests/test_curve.c tests/support/random.h
+tests_test_curve_CFLAGS = $(unit_cflags)
+tests_test_curve_LDADD = $(store_libs) $(CRITERION_LIBS) -lm
 tests_test_index_SOURCES = tests/test_index.c
 tests_test_index_CFLAGS = $(unit_cflags)
 tests_test_index_LDADD = $(store_libs) $(CRITERION_LIBS)
@@ -29,9 +35,15 @@ tests_test_settings_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $
 tests_test_auth_SOURCES = tests/test_auth.c
 tests_test_auth_CFLAGS = $(unit_cflags)
 tests_test_auth_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_heavy_SOURCES = tests/test_heavy.c tests/support/random.h
+tests_test_heavy_CFLAGS = $(unit_cflags)
+tests_test_heavy_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS) -lm
 tests_test_address_SOURCES = tests/test_address.c
 tests_test_address_CFLAGS = $(unit_cflags)
 tests_test_address_LDADD = libnet.a libproto.a $(store_libs) $(LIBEVENT_LIBS) $(CRITERION_LIBS)
+tests_test_cgroup_SOURCES = tests/test_cgroup.c
+tests_test_cgroup_CFLAGS = $(unit_cflags)
+tests_test_cgroup_LDADD = libnet.a $(CRITERION_LIBS)
 
 check_PROGRAMS += test_store_model
 TESTS += test_store_model
@@ -111,8 +123,8 @@ EXTRA_DIST += tests/wire/README.md \
 # tests: files of this directory
 
 # Real clients, hostile clients, starting and stopping: scripts that start the server themselves.
-dist_check_SCRIPTS += tests/clients-run tests/hostile-run tests/startup-run
-TESTS += tests/clients-run tests/hostile-run tests/startup-run
+dist_check_SCRIPTS += tests/clients-run tests/hostile-run tests/memory-run tests/startup-run
+TESTS += tests/clients-run tests/hostile-run tests/memory-run tests/startup-run
 EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ketama.py \
 	tests/clients/with_pymemcache.py tests/clients/with_pylibmc.py \
 	tests/clients/with_libmemcached_tools.py tests/clients/with_cache_memcached.pl \
@@ -122,7 +134,7 @@ EXTRA_DIST += tests/clients/README.md tests/clients/support.py tests/clients/ket
 
 # net: whole servers in the test's process, clients on socket pairs
 if HAVE_CRITERION
-net_tests = tests/test_buffer_pool tests/test_conn tests/test_dispatch
+net_tests = tests/test_buffer_pool tests/test_conn tests/test_dispatch tests/test_profile
 check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 net_test_support = tests/support/net_server.c tests/support/net_server.h tests/support/random.h
@@ -137,4 +149,7 @@ tests_test_conn_LDADD = $(net_test_ldadd)
 tests_test_dispatch_SOURCES = tests/test_dispatch.c $(net_test_support)
 tests_test_dispatch_CFLAGS = $(net_test_cflags)
 tests_test_dispatch_LDADD = $(net_test_ldadd)
+tests_test_profile_SOURCES = tests/test_profile.c $(net_test_support)
+tests_test_profile_CFLAGS = $(net_test_cflags)
+tests_test_profile_LDADD = $(net_test_ldadd)
 endif

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "eviction/policy.h"
+#include "store/curve.h"
 #include "store/store.h"
 #include "tests/support/random.h"
 
@@ -24,6 +25,7 @@ static atomic_uint now = 10;
 static atomic_uint working; /* threads that are not through */
 static atomic_bool done;
 static atomic_ulong hits, refused;
+static atomic_bool curves_seen;
 
 struct thread_arg {
 	unsigned index;
@@ -33,6 +35,7 @@ struct thread_arg {
 
 static void fail(const char *what)
 {
+	fflush(stdout);
 	fprintf(stderr, "stress_store: %s\n", what);
 	abort();
 }
@@ -112,6 +115,20 @@ static void operate(struct store_thread *st, struct test_random *r, char *value)
 	}
 }
 
+static void look_at_curves(bool reset)
+{
+	struct store_curve curve;
+
+	if (reset)
+		store_curve_reset(store);
+	store_curve_read(store, &curve);
+	for (unsigned i = 0; i < curve.report.lane_count; i++)
+		if (curve.report.points[i].miss_ratio < 0 || curve.report.points[i].miss_ratio > 1)
+			fail("a miss ratio that is none");
+	if (curve.report.requests > 0)
+		atomic_store(&curves_seen, true);
+}
+
 static void *work(void *context)
 {
 	struct thread_arg *arg = context;
@@ -125,6 +142,8 @@ static void *work(void *context)
 			operate(st, &r, value);
 		if (arg->index == 0 && test_random_below(&r, 4000) == 0)
 			store_flush(st);
+		if (test_random_below(&r, 100) == 0)
+			look_at_curves(test_random_below(&r, 20) == 0);
 		store_leave(st);
 	}
 	free(value);
@@ -164,6 +183,9 @@ static void stress(const struct policy_ops *policy, unsigned threads, unsigned o
 		.evict = true,
 		.policy = policy,
 		.hash_seed = seed,
+		/* Too much for so small a budget, so that they come and go with it, too. */
+		.curve_one_in = 2,
+		.curve_bytes = CURVE_BYTES_LEAST,
 	};
 	pthread_t handles[65];
 	struct thread_arg args[65];
@@ -173,6 +195,7 @@ static void stress(const struct policy_ops *policy, unsigned threads, unsigned o
 	atomic_store(&working, threads);
 	atomic_store(&done, false);
 	atomic_store(&hits, 0);
+	atomic_store(&curves_seen, false);
 	for (unsigned i = 0; i <= threads; i++) {
 		args[i] = (struct thread_arg){ i, operations, seed };
 		pthread_create(&handles[i], NULL, i < threads ? work : maintain, &args[i]);
@@ -195,6 +218,8 @@ static void stress(const struct policy_ops *policy, unsigned threads, unsigned o
 	       (unsigned long long)sum.flushed, (unsigned long long)sum.page_moves);
 	if (atomic_load(&hits) == 0 || sum.evictions == 0 || sum.expired == 0)
 		fail("the load exercised too little");
+	if (!atomic_load(&curves_seen))
+		fail("no request was simulated");
 	if (atomic_load(&refused) != 0)
 		fail("a store was refused while something could be evicted");
 	store_fini(store);

@@ -54,6 +54,42 @@ Test(settings, take_sizes_with_and_without_units)
 	cr_assert_eq(se.item_limit_bytes, 100u << 10);
 }
 
+Test(settings, take_a_share_for_the_budget_which_is_known_later)
+{
+	cr_assert(parse("-m auto"));
+	cr_assert_eq(se.memory_share_percent, SETTINGS_AUTO_PERCENT);
+	cr_assert(parse("-m80%"));
+	cr_assert_eq(se.memory_share_percent, 80);
+	cr_assert(parse("--memory-limit=1% --memory-limit 100%"));
+	cr_assert_eq(se.memory_share_percent, 100);
+	cr_assert(parse("-m auto -m 100"));
+	cr_assert_eq(se.memory_share_percent, 0);
+	cr_assert_eq(se.memory_limit_bytes, 100u << 20);
+	cr_assert(parse("-m 2 -m 50%"));
+	cr_assert(settings_set_budget(&se, 200u << 20));
+	cr_assert_eq(se.memory_limit_bytes, 96u << 20);
+}
+
+Test(settings, make_a_budget_of_a_share_within_what_a_budget_may_be)
+{
+	cr_assert(parse("-m 75%"));
+	cr_assert_eq(settings_share_of(&se, 0), 0);
+	cr_assert_eq(settings_share_of(&se, 4u << 20), 0);
+	cr_assert_eq(settings_share_of(&se, 8u << 20), 2u << 20);
+	cr_assert_eq(settings_share_of(&se, 1001), 0);
+	cr_assert_eq(settings_share_of(&se, UINT64_MAX), 1ull << 40);
+	cr_assert(settings_set_budget(&se, 8u << 20));
+	cr_assert(!settings_set_budget(&se, (8u << 20) - 2));
+	cr_assert_not_null(strstr(se.error, "75%"));
+	cr_assert(!settings_set_budget(&se, 0));
+	/* -I is looked at when the budget is known. */
+	cr_assert(parse("-m 75% -I 10m"));
+	cr_assert(settings_set_budget(&se, 32u << 20));
+	cr_assert_eq(settings_least_budget(&se), 20u << 20);
+	cr_assert(!settings_set_budget(&se, 31u << 20));
+	cr_assert_not_null(strstr(se.error, "-I 10m"));
+}
+
 Test(settings, take_flags_together_and_lists_in_pieces)
 {
 	cr_assert(parse("-dMvv -l 127.0.0.1 -l ::1"));
@@ -70,7 +106,8 @@ Test(settings, take_flags_together_and_lists_in_pieces)
 Test(settings, refuse_what_is_wrong_in_one_line)
 {
 	static const char *const wrong[] = {
-		"-p abc", "-p 70000", "-p", "-m -5", "-m 1m", "-m 0", "-m 9x", "-I 33m", "-I 2g", "-t 0",
+		"-p abc", "-p 70000", "-p", "-m -5", "-m 1m", "-m 0", "-m 9x", "-m 0%", "-m 101%", "-m 80x",
+		"-m 80%%", "-m %", "-m 8.5%", "-m -1%", "-m 18446744073709551617%", "-m AUTO", "-m autos", "-m 80%k", "-I 33m", "-I 2g", "-t 0",
 		"-t 1000", "-c 0", "-f 1", "-f x", "-o nonsense", "-o idle_timeout", "-o idle_timeout=x",
 		"-o hashpower=abc", "-B binary", "-S", "-Z", "-U 11211", "stray", "--no-such-flag", "-%",
 		"--port=1x", "--daemon=yes",
@@ -163,7 +200,7 @@ static void try_number(const struct setting_row *row, double number)
 
 	if (row->kind == KIND_OCTAL)
 		snprintf(digits, sizeof(digits), "%o", (unsigned)number);
-	else if (row->kind == KIND_KILOBYTES || row->kind == KIND_MEGABYTES)
+	else if (row->kind == KIND_KILOBYTES || row->kind == KIND_BUDGET)
 		snprintf(digits, sizeof(digits), "%.0fk", number / KIBI);
 	else
 		snprintf(digits, sizeof(digits), row->kind == KIND_FACTOR ? "%.3f" : "%.0f", number);
@@ -186,7 +223,7 @@ Test(settings, keep_numbers_within_their_bounds)
 
 		if (row->most <= row->least)
 			continue;
-		if (row->kind == KIND_KILOBYTES || row->kind == KIND_MEGABYTES)
+		if (row->kind == KIND_KILOBYTES || row->kind == KIND_BUDGET)
 			step = KIBI;
 		try_number(row, row->most);
 		cr_assert_null(strstr(se.error, "the most"), "%s: %s", row->name, se.error);

@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "store/slab.h"
+#include "store/store.h"
 
 static struct budget budget;
 static struct policy_shared shared;
 static struct slab slab;
+static uint64_t limit_max_bytes = 64u << 20;
 
 static bool take_bytes(void *context, uint64_t bytes)
 {
@@ -21,7 +23,7 @@ static void give_bytes(void *context, uint64_t bytes)
 static void open_slab(uint32_t page_bytes)
 {
 	struct slab_options o = {
-		.limit_max_bytes = 64u << 20,
+		.limit_max_bytes = limit_max_bytes,
 		.page_bytes = page_bytes,
 		.growth_factor = 1.07,
 		.policy = &shared,
@@ -48,6 +50,18 @@ Test(slab, every_size_up_to_the_largest_has_the_smallest_class_that_holds_it)
 				cr_assert_lt(sc->chunk_bytes - bytes, MAX(8u, bytes / 6));
 		}
 		cr_assert_null(slab_class_for(&slab, slab.chunk_max_bytes + 1));
+		slab_fini(&slab);
+		policy_shared_fini(&shared);
+	}
+}
+
+Test(slab, reaches_the_fine_limit_with_the_smallest_steps)
+{
+	for (uint32_t page = 16u << 10; page <= 256u << 10; page *= 4) {
+		limit_max_bytes = STORE_FINE_LIMIT_BYTES;
+		open_slab(page);
+		cr_assert_eq(slab.reference_shift, 3);
+		cr_assert_eq(slab.classes[2].chunk_bytes - slab.classes[1].chunk_bytes, CHUNK_STEP_BYTES);
 		slab_fini(&slab);
 		policy_shared_fini(&shared);
 	}
@@ -149,17 +163,19 @@ Test(slab, an_expiry_is_kept_only_where_one_was_set_and_charged)
 
 Test(slab, ages_follow_the_seconds_ever_more_coarsely)
 {
-	_Atomic uint8_t pairs[200] = { 0 }; /* of state and age */
+	enum { CHUNKS = 109 }; /* three whole groups of states and ages, and a part */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint8_t area[256] = { 0 };
 
 	for (uint32_t tick = 1; tick <= 60000; tick++) {
-		age_advance(pairs, ARRAY_LENGTH(pairs) / 2, tick);
-		uint32_t seconds = age_seconds(pairs[101]);
+		age_advance(area, CHUNKS, tick);
+		uint32_t seconds = age_seconds(area[2 * STATE_GROUP + STATE_GROUP + 5]);
 		uint32_t error = seconds > tick ? seconds - tick : tick - seconds;
 
 		cr_assert_leq(error, tick < 64 ? 0 : tick < 576 ? 8 : tick < 4672 ? 72 : 1100,
 		              "%u s after %u s", seconds, tick);
-		cr_assert_eq(pairs[1], pairs[199]); /* vector and tail agree */
-		cr_assert_eq(pairs[100], 0);
+		cr_assert_eq(area[STATE_GROUP], area[state_area_bytes(CHUNKS) - 1]); /* vector and tail agree */
+		cr_assert_eq(area[2 * STATE_GROUP + 5], 0);
+		cr_assert_eq(area[state_area_bytes(CHUNKS)], 0);
 	}
 }
 

@@ -1,0 +1,375 @@
+#include "store/curve.h"
+
+#include "store/internal.h"
+
+/* One slice: at some 0.7 us an event a third of a millisecond. */
+#define SLICE_EVENTS 512u
+/* At most so many events a second: some 2 % of a core. */
+#define EVENTS_PER_SECOND_MAX 32768u
+/* So many at once: at this pace a ring could be full in a tenth of a second. */
+#define BUSY_EVENTS (MRC_RING_ENTRIES / 4)
+/* What is charged ahead, as a share of the most, so that a lane finds its memory when it asks. */
+#define PURSE_SHARE 16u
+#define PURSE_PAGES 2u
+/* An item's share of the index. */
+#define INDEX_BYTES 8u
+#define ADVICE_SECONDS 60u
+
+/* ---- memory ---- */
+
+static struct budget *budget_of(struct curve *c)
+{
+	return &container_of(c, struct store, curve)->budget;
+}
+
+static bool take(void *context, uint64_t bytes)
+{
+	struct curve *c = context;
+
+	if (bytes > c->purse_bytes) {
+		if (!budget_take(budget_of(c), ACCOUNT_EVICTION, bytes - c->purse_bytes))
+			return false;
+		c->purse_bytes = bytes;
+	}
+	c->purse_bytes -= bytes;
+	return true;
+}
+
+static uint64_t purse_wanted(const struct curve *c)
+{
+	uint64_t left = c->most_bytes > c->mrc.used_bytes ? c->most_bytes - c->mrc.used_bytes : 0;
+
+	return MIN(c->most_bytes / PURSE_SHARE, left);
+}
+
+static void trim_purse(struct curve *c, uint64_t wanted)
+{
+	if (c->purse_bytes <= wanted)
+		return;
+	budget_give(budget_of(c), ACCOUNT_EVICTION, c->purse_bytes - wanted);
+	c->purse_bytes = wanted;
+}
+
+static void give(void *context, uint64_t bytes)
+{
+	struct curve *c = context;
+
+	c->purse_bytes += bytes;
+	trim_purse(c, purse_wanted(c));
+}
+
+/* A full cache has memory only where a page is given up for it. */
+static void fill_purse(struct store_thread *st, struct curve *c)
+{
+	uint64_t wanted = purse_wanted(c);
+
+	for (unsigned i = 0; c->purse_bytes < wanted; i++) {
+		if (budget_take(budget_of(c), ACCOUNT_EVICTION, wanted - c->purse_bytes))
+			c->purse_bytes = wanted;
+		else if (i == PURSE_PAGES || !st->store->options.evict || !release_page(st, NULL))
+			return;
+	}
+}
+
+/* ---- what the threads tell ---- */
+
+static uint64_t weight_of(const struct store *s, uint32_t reference)
+{
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+	struct item *it = chunk_item(s, reference);
+
+	if (sc->big && it->next)
+		return item_stored_bytes(sc, it) + INDEX_BYTES;
+	/* What a policy keeps beside the chunk is added by lane. */
+	return s->slab.page_bytes / sc->chunks_per_page - s->policy->side_bytes + INDEX_BYTES;
+}
+
+void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference)
+{
+	mrc_ring_push(&st->samples, kind, hash, reference ? weight_of(st->store, reference) : 0);
+}
+
+void curve_sample_hit(struct store_thread *st, uint64_t hash, const struct item_view *view)
+{
+	curve_sample(st, state_reads(view->state) == STATE_READS_MAX ? MRC_HOT : MRC_HIT, hash, view->reference);
+}
+
+static bool drain(struct store *s, struct curve *c, uint32_t now)
+{
+	unsigned left = SLICE_EVENTS;
+	enum mrc_kind kind;
+	uint64_t hash;
+	uint32_t weight;
+
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		struct mrc_ring *ring = &s->threads[c->next_thread].samples;
+
+		while (mrc_ring_pop(ring, &kind, &hash, &weight)) {
+			mrc_event(&c->mrc, kind, hash, weight);
+			c->event_count++;
+			if (--left == 0)
+				break;
+		}
+		if (SLICE_EVENTS - left >= BUSY_EVENTS)
+			c->busy_until = now + 2;
+		if (left == 0)
+			return true;
+		c->next_thread = (c->next_thread + 1) % s->thread_count;
+	}
+	return false;
+}
+
+static bool anything_waits(const struct store *s)
+{
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		struct mrc_ring *ring = &s->threads[i].samples;
+
+		if (atomic_load_explicit(&ring->tail, memory_order_relaxed) !=
+		    atomic_load_explicit(&ring->head, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+/* ---- once a second ---- */
+
+static uint64_t read_counter(const counter *c)
+{
+	return atomic_load_explicit((counter *)c, memory_order_relaxed);
+}
+
+static void count_requests(const struct store *s, uint64_t made[MRC_OUTCOMES], uint64_t *dropped)
+{
+	uint64_t hits = 0;
+
+	memset(made, 0, MRC_OUTCOMES * sizeof(*made));
+	*dropped = 0;
+	for (unsigned t = 0; t < s->thread_count; t++) {
+		const struct store_thread *st = &s->threads[t];
+
+		for (unsigned i = 1; i <= s->slab.class_count; i++)
+			hits += read_counter(&st->classes[i].get_hits) +
+			        read_counter(&st->classes[i].touch_hits);
+		made[MRC_HIT] += read_counter(&st->cool_hits);
+		made[MRC_MISS] += read_counter(&st->misses);
+		*dropped += read_counter(&st->samples.dropped);
+	}
+	made[MRC_HOT] = hits - made[MRC_HIT];
+}
+
+/* What was dropped is no part of the sample: as if the requests had not been made. */
+static void expect_requests(struct store *s, struct curve *c)
+{
+	uint64_t made[MRC_OUTCOMES], dropped;
+	double since[MRC_OUTCOMES];
+
+	count_requests(s, made, &dropped);
+	uint64_t lost = dropped - c->dropped;
+	double kept = (double)c->event_count / (double)MAX(1, c->event_count + lost);
+
+	for (unsigned i = 0; i < MRC_OUTCOMES; i++) {
+		/* The counters of several threads are no snapshot: one may be ahead of another's. */
+		int64_t delta = (int64_t)(made[i] - c->made[i]);
+
+		since[i] = delta > 0 && c->mrc.running ? (double)delta * kept : 0;
+		c->made[i] = made[i];
+	}
+	mrc_expect(&c->mrc, since);
+	c->dropped = dropped;
+	/* What is lost before anybody knew how fast they come is no reason. */
+	if (c->event_count > EVENTS_PER_SECOND_MAX || (lost * 4 > c->event_count && c->was_busy))
+		mrc_lower_rate(&c->mrc);
+	c->was_busy = c->busy_until != 0;
+	c->event_count = 0;
+}
+
+/* Fixed is what is neither items nor index nor a policy's. The operator's budget is without the allowance,
+ * which pays for a part of that. */
+static void set_budget(struct store *s, struct curve *c)
+{
+	const struct budget *b = &s->budget;
+	uint64_t own = c->mrc.used_bytes + c->purse_bytes;
+	uint64_t of_items = budget_account(b, ACCOUNT_ITEMS) + budget_account(b, ACCOUNT_INDEX) +
+	                    budget_account(b, ACCOUNT_EVICTION) - own;
+
+	mrc_set_budget(&c->mrc, budget_limit(b) - BUDGET_ALLOWANCE_BYTES,
+	               (int64_t)(budget_used(b) - of_items) - (int64_t)BUDGET_ALLOWANCE_BYTES);
+	c->most_bytes = s->options.curve_bytes ? s->options.curve_bytes :
+	                                         MIN(CURVE_BYTES_MAX, budget_limit(b) / CURVE_SHARE);
+	mrc_set_memory(&c->mrc, c->most_bytes);
+}
+
+/* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */
+static void think(struct curve *c, const struct policy_ops *running, uint32_t now)
+{
+	struct mrc_report report;
+
+	if (now - c->advice_second < ADVICE_SECONDS)
+		return;
+	c->advice_second = now;
+	mrc_report(&c->mrc, &report);
+	bool known = report.requests >= CURVE_ADVICE_REQUESTS;
+
+	c->candidate_gain = c->candidate ? mrc_gain(&report, running, c->candidate) : 0;
+	if (known && c->candidate_gain >= CURVE_ADVICE_GAIN) {
+		c->candidate_minutes++;
+		return;
+	}
+	c->candidate = known && report.gain >= CURVE_ADVICE_GAIN ? report.best : NULL;
+	c->candidate_gain = report.gain;
+	c->candidate_minutes = 0;
+}
+
+static void curve_second(struct store *s, struct curve *c, uint32_t now)
+{
+	if (now < c->second) /* debugtime moved it back */
+		c->half_second = c->advice_second = now;
+	c->second = now;
+	set_budget(s, c);
+	expect_requests(s, c);
+	if (now >= c->busy_until)
+		c->busy_until = 0;
+	if (now - c->half_second >= CURVE_HALF_SECONDS) {
+		mrc_halve(&c->mrc);
+		c->half_second = now;
+	}
+	think(c, s->policy, now);
+}
+
+/* ---- slices ---- */
+
+static bool is_on(const struct store *s, const struct curve *c)
+{
+	return c->most_bytes >= CURVE_BYTES_LEAST && s->options.curve_one_in != CURVE_NONE;
+}
+
+static void publish(struct store *s, struct curve *c)
+{
+	struct store_curve curve = {
+		.enabled = is_on(s, c),
+		.dropped = c->dropped - c->dropped_before,
+		.advice = c->candidate_minutes >= CURVE_ADVICE_MINUTES ? c->candidate : NULL,
+		.advice_gain = c->candidate_gain,
+	};
+
+	mrc_report(&c->mrc, &curve.report);
+	lock_acquire(&c->lock);
+	c->published = curve;
+	lock_release(&c->lock);
+	atomic_store_explicit(&s->sample_threshold, curve.enabled ? c->mrc.threshold : 0,
+	                      memory_order_relaxed);
+}
+
+static void stop(struct curve *c)
+{
+	mrc_stop(&c->mrc);
+	c->mrc.threshold = c->mrc.options.threshold;
+	c->candidate = NULL;
+	c->candidate_minutes = 0;
+	trim_purse(c, 0);
+}
+
+/* What was asked for since the last slice. */
+static void obey(struct curve *c)
+{
+	/* acquire: pairs with the release in store_curve_reset, whose report must not come back */
+	if (atomic_exchange_explicit(&c->reset_wanted, false, memory_order_acquire)) {
+		mrc_reset(&c->mrc);
+		c->dropped_before = c->dropped;
+	}
+	if (atomic_exchange_explicit(&c->clear_wanted, false, memory_order_relaxed))
+		mrc_clear(&c->mrc);
+}
+
+void curve_feed(struct store_thread *st)
+{
+	struct store *s = st->store;
+	struct curve *c = &s->curve;
+
+	if (budget_excess(&s->budget) > 0)
+		trim_purse(c, 0);
+	else if (is_on(s, c) && anything_waits(s))
+		fill_purse(st, c);
+}
+
+/* Where memory was refused it is asked for again in another second. */
+static void start(struct curve *c, uint32_t now)
+{
+	if (c->failed_second == now)
+		return;
+	if (mrc_start(&c->mrc) != STATUS_OK) {
+		c->failed_second = now;
+		trim_purse(c, 0);
+	}
+}
+
+bool curve_step(struct store *s, uint32_t now)
+{
+	struct curve *c = &s->curve;
+	bool more = false;
+
+	if (now != c->second)
+		curve_second(s, c, now);
+	obey(c);
+	if (c->mrc.used_bytes > c->most_bytes)
+		stop(c);
+	if (is_on(s, c) && anything_waits(s)) {
+		if (!c->mrc.running)
+			start(c, now);
+		more = drain(s, c, now);
+	}
+	publish(s, c);
+	return more;
+}
+
+/* ---- life, answers ---- */
+
+void curve_init(struct store *s)
+{
+	uint32_t one_in = s->options.curve_one_in ? s->options.curve_one_in : CURVE_ONE_IN;
+	struct curve *c = &s->curve;
+	struct mrc_options o = {
+		.policy = s->policy,
+		.others = true,
+		.policy_bytes = true,
+		.keys_max = CURVE_KEYS_MAX,
+		.threshold = MAX(1, MRC_ALL / one_in),
+		.memory = { take, give, c },
+	};
+
+	lock_init(&c->lock);
+	mrc_init(&c->mrc, &o);
+	set_budget(s, c);
+	publish(s, c);
+}
+
+void curve_fini(struct store *s)
+{
+	stop(&s->curve);
+}
+
+bool store_curve_is_busy(const struct store *s)
+{
+	return s->curve.busy_until != 0;
+}
+
+void store_curve_read(struct store *s, struct store_curve *curve)
+{
+	lock_acquire(&s->curve.lock);
+	*curve = s->curve.published;
+	lock_release(&s->curve.lock);
+}
+
+void store_curve_reset(struct store *s)
+{
+	struct curve *c = &s->curve;
+
+	lock_acquire(&c->lock);
+	c->published.dropped = 0;
+	c->published.report.requests = 0;
+	c->published.report.gain = 0;
+	for (unsigned i = 0; i < c->published.report.lane_count; i++)
+		c->published.report.points[i].miss_ratio = 0;
+	lock_release(&c->lock);
+	atomic_store_explicit(&c->reset_wanted, true, memory_order_release);
+}

@@ -1,0 +1,476 @@
+/*
+ * pages.c: pages that move between classes: who gets one, who gives one, and how it is vacated.
+ *
+ * A class takes a page when one more would serve it better than it serves where it is. What a page is
+ * worth to a class is read off its ghosts: of the keys that it evicts, the share that comes back, times
+ * the chunks of a page (--goal=bytes: times its bytes). What nobody would miss goes first:
+ *
+ *   empty pages, then those of classes whose next victim is idle far longer than the taker's own,
+ *   then those of the class to which a page is worth least, if that is half of what the taker gains
+ *
+ * The last kind costs hits, and is bounded: items that were read and fell to moves stay below a fiftieth
+ * of the keys that came new. Policies without ghosts move by idle time alone.
+ *
+ * A page is vacated chunk by chunk. What was read since it came is copied into a free chunk of its
+ * class, for which the policy names victims; what was not is evicted. Copies have CAS uniques of their
+ * own: a client's cas that met a move is told EXISTS and tries again.
+ */
+#include "store/internal.h"
+
+#define DRAIN_TRIES 300u
+#define STEAL_TRIES 8u
+/* How often a class looks at the others, in its eviction batches, where nothing says that it gains. */
+#define COMPARE_EVERY 4u
+#define PRIOR_REFAULTS 1u
+#define PRIOR_EVICTIONS 8u
+#define EVICTIONS_MIN 64u /* counts of less are not halved */
+#define GAIN_ONE 1024u    /* a gain of one hit */
+#define GAIN_RATIO 2u
+#define LOST_SHARE 50u
+/* Waits for a free chunk, each of at least one turn of the others, before an item is let go. */
+#define ROOM_TRIES 4u
+#define PAGE_LOOKS 256u /* for a page without held items */
+
+/* ---- what a page is worth ---- */
+
+/* Both counts are of the same stretch of time, which ends when as many keys were evicted as half of
+ * the class holds: then both are halved. Threads that meet lose little. */
+void note_evictions(struct slab_class *sc, unsigned evicted)
+{
+	uint32_t evictions = atomic_fetch_add_explicit(&sc->evictions, evicted, memory_order_relaxed) + evicted;
+	uint64_t chunks = (uint64_t)atomic_load_explicit(&sc->page_count, memory_order_relaxed) *
+	                  sc->chunks_per_page;
+
+	if (likely(evictions < MAX(EVICTIONS_MIN, chunks / 2)))
+		return;
+	atomic_store_explicit(&sc->evictions, evictions / 2, memory_order_relaxed);
+	atomic_store_explicit(&sc->refaults,
+	                      atomic_load_explicit(&sc->refaults, memory_order_relaxed) / 2,
+	                      memory_order_relaxed);
+}
+
+/*
+ * Hits (or bytes of hits) that one page more would bring, for each time the class evicts as many items
+ * as a page has. As if of some more keys that it evicted a few had come back: a class of which little
+ * is known is neither fed nor given away. One that never had to evict needs no more than it has.
+ */
+static uint64_t page_gain(const struct store *s, const struct slab_class *sc)
+{
+	uint64_t evictions = atomic_load_explicit(&((struct slab_class *)sc)->evictions,
+	                                          memory_order_relaxed);
+	uint64_t refaults = atomic_load_explicit(&((struct slab_class *)sc)->refaults, memory_order_relaxed);
+	uint64_t weight = s->options.goal == GOAL_BYTES ? s->slab.page_bytes : sc->chunks_per_page;
+
+	if (evictions == 0 || !s->policy->recall)
+		return 0;
+	return (MIN(refaults, evictions) + PRIOR_REFAULTS) * GAIN_ONE / (evictions + PRIOR_EVICTIONS) * weight;
+}
+
+/* Does what fell to moves so far leave room for more? */
+static bool may_cost_hits(const struct store *s)
+{
+	uint64_t keys = 0;
+
+	for (unsigned i = 0; i < s->thread_count; i++)
+		keys += atomic_load_explicit(&s->threads[i].new_keys, memory_order_relaxed);
+	return atomic_load_explicit(&((struct store *)s)->lost_to_moves, memory_order_relaxed) * LOST_SHARE <=
+	       keys;
+}
+
+/* ---- donors ---- */
+
+/* The class's next victim that is still an item. Removed items leave the queue here instead of when
+ * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
+static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
+{
+	uint32_t oldest;
+
+	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
+		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
+			break;
+		sc->queue.ops->remove(&sc->queue, oldest);
+	}
+	return oldest;
+}
+
+/* This page of the class, or another if it holds items that must stay; PAGE_NONE if many do. */
+static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
+	REQUIRES(sc->lock)
+{
+	struct slab *sl = &s->slab;
+
+	if (likely(atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed) == 0))
+		return preferred;
+	uint32_t end = slab_page_end(sl);
+
+	for (unsigned i = 0; i < PAGE_LOOKS && i < end; i++) {
+		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
+		struct page *pg = &sl->pages[number];
+
+		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
+		    atomic_load_explicit(&pg->held_count, memory_order_relaxed) == 0)
+			return number;
+	}
+	return PAGE_NONE;
+}
+
+/* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
+ * with an empty page is the best donor of all. */
+static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
+{
+	bool found = false;
+
+	lock_acquire(&sc->lock);
+	uint32_t oldest = oldest_item(s, sc);
+
+	if (sc->partial_tail && s->slab.pages[sc->partial_tail].used_count == 0) {
+		*age = UINT32_MAX;
+		*page_number = sc->partial_tail;
+		found = true;
+	} else if (oldest) {
+		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
+		*page_number = page_to_drain(s, sc, slab_page_number(&s->slab, oldest));
+		found = true;
+	}
+	lock_release(&sc->lock);
+	return found;
+}
+
+struct donor {
+	struct slab_class *sc;
+	uint32_t page_number;
+	uint32_t age;
+	uint64_t weight;
+};
+
+/* The class whose next victim is idle longest, of those to which a page is worth no more than so much;
+ * of several, the one with most pages. */
+static bool find_donor(struct store *s, const struct slab_class *except, uint64_t gain_max,
+                       struct donor *best)
+{
+	*best = (struct donor){ 0 };
+	for (unsigned i = 1; i <= s->slab.class_count; i++) {
+		struct slab_class *sc = &s->slab.classes[i];
+		uint32_t age, page_number;
+
+		if (sc == except || sc->page_count == 0 || page_gain(s, sc) > gain_max ||
+		    !donor_age(s, sc, &age, &page_number) || page_number == PAGE_NONE)
+			continue;
+		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
+			*best = (struct donor){ sc, page_number, age, sc->page_count };
+	}
+	return best->sc != NULL;
+}
+
+/* ---- vacating a page ---- */
+
+/* A chunk outside of draining pages, after making room for it if need be; a safe point. */
+static uint32_t take_refuge(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	uint32_t reference = 0;
+	unsigned spins = LOCK_SPINS;
+
+	for (unsigned i = 0; i < ROOM_TRIES; i++) {
+		return_stocks(st, false);
+		if (sk->count)
+			return sk->references[--sk->count];
+		lock_acquire(&sc->lock);
+		slab_take(&st->store->slab, sc, &reference, 1, false);
+		lock_release(&sc->lock);
+		if (reference)
+			return reference;
+		if (st->limbo.count == 0 && !evict_batch(st, sc))
+			break;
+		if (i > 0)
+			lock_backoff(&spins);
+		reclaim(st);
+	}
+	return 0;
+}
+
+/* All but the word and, of a large item, its pins, which are of the chunk and not of the item. */
+static void copy_contents(struct item *to, struct item *from, const struct slab_class *sc)
+{
+	to->key_length = from->key_length;
+	to->slack = from->slack;
+	if (!sc->big) {
+		memcpy(to->small_data, from->small_data, sc->chunk_bytes - ITEM_SMALL_HEADER - from->slack);
+		return;
+	}
+	to->unused = from->unused;
+	to->value_length = from->value_length;
+	to->next = 0;
+	atomic_store_explicit(&to->pins, 0, memory_order_relaxed);
+	uint32_t fields = item_fields_bytes(from, true, item_word(from));
+
+	memcpy(to->big_data, from->big_data, fields + from->key_length + from->value_length);
+}
+
+/* What readers and the policy noted of the item goes with it. */
+static void copy_notes(struct store *s, const struct slab_class *sc, uint32_t to, uint32_t from)
+{
+	uint8_t state = state_get(&sc->space, from);
+	uint8_t kept = state & STATE_OF_USE;
+
+	if (state & s->policy->proven_states)
+		kept |= STATE_PROVEN;
+	state_change(&sc->space, to, STATE_OF_USE, kept);
+	atomic_store_explicit(slab_age(sc, to),
+	                      atomic_load_explicit(slab_age(sc, from), memory_order_relaxed),
+	                      memory_order_relaxed);
+}
+
+static void change_places(struct slab_class *sc, uint32_t to, uint32_t from)
+{
+	const struct policy_ops *ops = sc->queue.ops;
+
+	lock_acquire(&sc->lock);
+	if (ops->move && ops->linked(&sc->queue, from)) {
+		ops->move(&sc->queue, to, from);
+	} else {
+		ops->insert(&sc->queue, to);
+		ops->remove(&sc->queue, from);
+	}
+	lock_release(&sc->lock);
+}
+
+/* Under the item's bucket lock: `to` becomes the key's item. */
+static void relocate_locked(struct store_thread *st, struct slab_class *sc, const struct index_slot *at,
+                            uint32_t to, uint32_t from)
+{
+	struct store *s = st->store;
+	struct item *old = chunk_item(s, from), *new = chunk_item(s, to);
+	uint32_t kept = WORD_META & ~WORD_KIND;
+
+	copy_contents(new, old, sc);
+	copy_notes(s, sc, to, from);
+	atomic_store_explicit(&new->word, item_word(new) | (item_word(old) & kept), memory_order_relaxed);
+	item_set_kind_owned(new, CHUNK_ITEM);
+	index_replace(at, to);
+	change_places(sc, to, from);
+	retire(st, from, ENDED_MOVED);
+}
+
+/* What other entries refer to, or what refers to others, is known by its chunk. */
+static bool may_relocate(const struct item *it, const struct slab_class *sc)
+{
+	return !(item_word(it) & (WORD_REFERRED | WORD_REFERRING)) && !(sc->big && it->next);
+}
+
+/* Copies the item of a draining page's chunk elsewhere in its class. False if it could not be: no room,
+ * references, or a value of several chunks. */
+static bool relocate(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	struct store *s = st->store;
+	uint32_t to = take_refuge(st, sc), found;
+
+	if (!to)
+		return false;
+	slab_begin_use(&s->slab, sc, to);
+	struct item *it = chunk_item(s, reference);
+	bool moved = false;
+
+	if (sc->big)
+		chunk_item(s, to)->next = 0;
+	if (item_kind(it) == CHUNK_ITEM && may_relocate(it, sc)) {
+		uint64_t hash = item_hash(s, reference);
+		struct bucket *b = index_lock(&s->index, hash, st);
+		struct index_slot at = { 0 };
+
+		while (!moved && index_scan(&s->index, b, hash, &at, &found)) {
+			/* Since the safe point the page may have closed and be of another class. */
+			if (found != reference || slab_class_of(&s->slab, reference) != sc ||
+			    !may_relocate(it, sc) ||
+			    !slab_set_expiry(&s->slab, sc, to, slab_get_expiry(&s->slab, sc, reference)))
+				continue;
+			relocate_locked(st, sc, &at, to, reference);
+			moved = true;
+		}
+		index_unlock(b);
+	}
+	if (!moved)
+		discard(st, to);
+	return moved;
+}
+
+static bool is_worth_keeping(const struct store_thread *st, const struct slab_class *sc, uint32_t reference)
+{
+	return (state_get(&sc->space, reference) & STATE_FETCHED) &&
+	       !is_expired(slab_get_expiry(&st->store->slab, sc, reference), st->now);
+}
+
+/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
+static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	struct store *s = st->store;
+	struct item *it = chunk_item(s, reference);
+	enum chunk_kind kind = item_kind(it);
+
+	if (kind == CHUNK_SEGMENT) {
+		/* If the page closed a moment ago and is of another class, this is no segment and its head may
+		 * be anything; what is inside of the arena can be looked at, and is looked up before it goes. */
+		reference = ((struct segment *)it)->head;
+		if (!reference || slab_page_number(&s->slab, reference) >= slab_page_end(&s->slab) ||
+		    item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+			return;
+		sc = slab_class_of(&s->slab, reference);
+	} else if (kind != CHUNK_ITEM) {
+		return;
+	}
+	reclaim_room(st);
+	/* The safe point above may have let the item go. */
+	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+		return;
+	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
+
+	evict_reference(st, reference, item_hash(s, reference), proven);
+}
+
+static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
+{
+	const struct page *pg = &s->slab.pages[page_number];
+
+	return atomic_load_explicit(&((struct page *)pg)->state, memory_order_acquire) !=
+	               PAGE_DRAINING ||
+	       page_class_index(pg) != sc->index;
+}
+
+static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	if (item_kind(chunk_item(st->store, reference)) == CHUNK_ITEM &&
+	    is_worth_keeping(st, sc, reference) && relocate(st, sc, reference))
+		return;
+	/* There were safe points: somebody else may have emptied the page. */
+	if (!page_is_closed(st->store, sc, slab_page_number(&st->store->slab, reference)))
+		evict_chunk(st, sc, reference);
+}
+
+/* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
+static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
+{
+	unsigned spins = 0;
+
+	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
+		reclaim(st);
+		quiesce(st);
+		yield_drained(st);
+		if (page_is_closed(st->store, sc, page_number))
+			return true;
+		lock_backoff(&spins);
+	}
+	return false;
+}
+
+/* Items of the class that were read and that this thread evicted, ever. */
+static uint64_t evicted_active(const struct store_thread *st, const struct slab_class *sc)
+{
+	return atomic_load_explicit(&((struct store_thread *)st)->classes[sc->index].evicted_active,
+	                            memory_order_relaxed);
+}
+
+/* Empties an active page of the class, or waits for the thread that does. The page cannot change
+ * class meanwhile: it drains, and it closes only when its last chunk is put. */
+static bool drain_page(struct store_thread *st, struct slab_class *sc, uint32_t page_number)
+{
+	struct store *s = st->store;
+	uint64_t active_before = evicted_active(st, sc);
+
+	return_stocks(st, true);
+	lock_acquire(&sc->lock);
+	bool draining = slab_drain(&s->slab, sc, page_number);
+
+	lock_release(&sc->lock);
+	if (!draining)
+		return await_closed(st, sc, page_number);
+	atomic_fetch_add_explicit(&s->drain_generation, 1, memory_order_release);
+	for (uint32_t i = 0; i < sc->chunks_per_page && !page_is_closed(s, sc, page_number); i++)
+		vacate_chunk(st, sc, slab_reference(sc, page_number, i));
+	atomic_fetch_add_explicit(&s->lost_to_moves, evicted_active(st, sc) - active_before,
+	                          memory_order_relaxed);
+	if (await_closed(st, sc, page_number))
+		return true;
+	/* Something in it is being filled or sent by a slow client, or lies in an idle thread's stock. */
+	lock_acquire(&sc->lock);
+	slab_undrain(&s->slab, sc, page_number);
+	lock_release(&sc->lock);
+	return false;
+}
+
+/* ---- giving and taking ---- */
+
+static bool release_from(struct store_thread *st, const struct slab_class *except, uint64_t gain_max)
+{
+	struct store *s = st->store;
+	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
+
+	drain_rings(s);
+	for (unsigned i = 0; i < STEAL_TRIES; i++) {
+		struct donor donor;
+
+		if (!find_donor(s, except, gain_max, &donor))
+			return false;
+		if (drain_page(st, donor.sc, donor.page_number)) {
+			if (except)
+				atomic_fetch_add_explicit(&s->page_moves, 1, memory_order_relaxed);
+			return true;
+		}
+		/* It could not be emptied, but what lived in it is gone: that may have closed others. */
+		if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
+			return true;
+	}
+	return false;
+}
+
+bool release_page(struct store_thread *st, const struct slab_class *except)
+{
+	return release_from(st, except, UINT64_MAX);
+}
+
+/* Does another class keep items that are idle far longer than this one's next victim? Twice as long,
+ * so that pages do not go back and forth. */
+static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
+{
+	uint32_t own_age, page_number;
+	struct donor donor;
+
+	if (!donor_age(st->store, sc, &own_age, &page_number))
+		return true;
+	return find_donor(st->store, sc, UINT64_MAX, &donor) &&
+	       donor.age > 2 * (uint64_t)own_age + 2;
+}
+
+bool take_page_for(struct store_thread *st, struct slab_class *sc)
+{
+	struct stock *sk = &st->stocks[sc->index];
+	uint64_t gain = page_gain(st->store, sc);
+
+	if (gain && may_cost_hits(st->store) && release_from(st, sc, gain / GAIN_RATIO))
+		return true;
+	return ++sk->evictions % COMPARE_EVERY == 0 && other_class_is_idle(st, sc) && release_page(st, sc);
+}
+
+bool release_empty_page(struct store_thread *st)
+{
+	struct slab *sl = &st->store->slab;
+
+	for (unsigned i = 1; i <= sl->class_count; i++) {
+		struct slab_class *sc = &sl->classes[i];
+		uint32_t number;
+		bool closed = false;
+
+		if (sc->page_count == 0)
+			continue;
+		lock_acquire(&sc->lock);
+		for (number = sc->partial_head; number; number = sl->pages[number].older)
+			if (sl->pages[number].used_count == 0)
+				break;
+		if (number)
+			closed = slab_drain(sl, sc, number);
+		lock_release(&sc->lock);
+		if (closed)
+			return true;
+	}
+	return false;
+}
+

@@ -1,0 +1,266 @@
+/* test_curve.c: the curves that a store learns from its own traffic, and their memory. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "eviction/policy.h"
+#include "store/curve.h"
+#include "store/store.h"
+#include "tests/support/random.h"
+
+#define BUDGET (4u << 20)
+#define VALUE_BYTES 100u
+
+struct bench {
+	struct store *store;
+	struct store_thread *st; /* who reads and writes */
+	struct store_thread *main;
+	uint32_t now;
+	uint32_t gets;
+	uint32_t misses;
+};
+
+static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
+{
+	struct bench b = { .now = 10 };
+	struct store_options o = {
+		.limit_bytes = limit,
+		.limit_max_bytes = 256u << 20,
+		.item_limit_bytes = 1u << 20,
+		.thread_count = 2,
+		.evict = true,
+		.policy = policy,
+		.hash_seed = test_seed(42),
+		.curve_one_in = one_in,
+		.curve_bytes = bytes,
+	};
+
+	cr_assert_eq(store_init(&b.store, &o), STATUS_OK);
+	b.st = store_thread_get(b.store, 0);
+	b.main = store_thread_get(b.store, 1);
+	return b;
+}
+
+static void maintain(struct bench *b)
+{
+	while (store_maintain(b->main, b->now))
+		;
+}
+
+static void end(struct bench *b)
+{
+	maintain(b);
+	store_check(b->store);
+	store_fini(b->store);
+}
+
+/* As a client does: get, and on a miss set. */
+static void demand(struct bench *b, uint32_t number)
+{
+	char key[16], value[VALUE_BYTES] = { 0 };
+	size_t length = (size_t)sprintf(key, "k%u", number);
+	struct item_view view;
+
+	store_enter(b->st, b->now);
+	uint64_t hash = store_hash(b->st, key, length);
+
+	b->gets++;
+	if (!store_get(b->st, key, length, hash, &view)) {
+		struct item_spec spec = { .key = key, .key_length = (uint8_t)length, .hash = hash,
+			                  .value_length = VALUE_BYTES };
+		struct commit_args args = { .mode = STORE_SET };
+
+		b->misses++;
+		cr_assert_eq(store_set(b->st, &spec, value, &args), STORE_OK);
+	}
+	store_leave(b->st);
+	if (b->gets % 256 == 0)
+		maintain(b);
+}
+
+/* Zipf with an exponent near 1 over so many keys. */
+static void demand_zipf(struct bench *b, struct test_random *r, uint32_t keys, uint32_t requests)
+{
+	for (uint32_t i = 0; i < requests; i++)
+		demand(b, (uint32_t)pow(keys, (double)test_random_below(r, 1u << 30) / (1u << 30)));
+}
+
+static struct store_curve read_curve(struct bench *b)
+{
+	struct store_curve curve;
+
+	maintain(b);
+	store_curve_read(b->store, &curve);
+	return curve;
+}
+
+static double ratio_at(const struct store_curve *curve, const struct policy_ops *policy, unsigned factor)
+{
+	for (unsigned i = 0; i < curve->report.lane_count; i++)
+		if (curve->report.points[i].policy == policy && curve->report.points[i].factor == factor)
+			return curve->report.points[i].miss_ratio;
+	cr_assert(false, "no such point");
+	return 0;
+}
+
+/* What a store with this budget really missed. */
+static double run_whole(const struct policy_ops *policy, uint64_t limit)
+{
+	struct bench b = begin(policy, limit, CURVE_NONE, 0);
+	struct test_random r = { test_seed(7) };
+
+	demand_zipf(&b, &r, 200000, 600000);
+	double ratio = (double)b.misses / b.gets;
+
+	end(&b);
+	return ratio;
+}
+
+Test(curve, tells_what_smaller_and_larger_budgets_really_miss)
+{
+	const struct policy_ops *policy = &policy_s3fifo;
+	struct bench b = begin(policy, BUDGET, 4, 4u << 20 >> 2);
+	struct test_random r = { test_seed(7) };
+
+	demand_zipf(&b, &r, 200000, 600000);
+	b.now++;
+	struct store_curve curve = read_curve(&b);
+	double real = (double)b.misses / b.gets;
+
+	cr_assert(curve.report.running);
+	cr_assert_eq(curve.dropped, 0);
+	cr_assert_eq(curve.report.points[MRC_FACTOR_ONE].budget_bytes, BUDGET);
+	cr_assert_float_eq(ratio_at(&curve, policy, MRC_FACTOR_ONE), real, 0.02, "%f, really %f",
+	                   ratio_at(&curve, policy, MRC_FACTOR_ONE), real);
+	/* A budget is told without the megabyte that the curves take, and pages that are not full. */
+	for (unsigned factor = 2; factor <= 4; factor += 2) {
+		real = run_whole(policy, (uint64_t)BUDGET * factor / (factor == 2 ? 4 : 2));
+		double told = ratio_at(&curve, policy, factor == 2 ? 2 : 4);
+
+		cr_assert_float_eq(told, real, 0.04, "%u: %f, really %f", factor, told, real);
+	}
+	end(&b);
+}
+
+Test(curve, memory_is_charged_bounded_and_given_back_with_the_budget)
+{
+	struct bench b = begin(&policy_s3fifo, 64u << 20, 1, 0);
+	struct test_random r = { test_seed(8) };
+
+	demand_zipf(&b, &r, 100000, 100000);
+	struct store_curve curve = read_curve(&b);
+
+	cr_assert(curve.report.running);
+	cr_assert_gt(curve.report.memory_bytes, 0);
+	cr_assert_leq(curve.report.memory_bytes, (67u << 20) / CURVE_SHARE);
+	cr_assert_lt(curve.report.rate, 1);
+	cr_assert_geq(budget_account(store_budget(b.store), ACCOUNT_EVICTION), curve.report.memory_bytes);
+
+	cr_assert_eq(store_set_limit(b.main, 40u << 20), STATUS_OK);
+	b.now++;
+	curve = read_curve(&b);
+	cr_assert_leq(curve.report.memory_bytes, (43u << 20) / CURVE_SHARE);
+	cr_assert_eq(curve.report.points[MRC_FACTOR_ONE].budget_bytes, 40u << 20);
+
+	cr_assert_eq(store_set_limit(b.main, 16u << 20), STATUS_OK);
+	b.now++;
+	curve = read_curve(&b);
+	cr_assert_not(curve.enabled);
+	cr_assert_not(curve.report.running);
+	cr_assert_eq(curve.report.memory_bytes, 0);
+
+	cr_assert_eq(store_set_limit(b.main, 64u << 20), STATUS_OK);
+	b.now++;
+	demand_zipf(&b, &r, 100000, 10000);
+	curve = read_curve(&b);
+	cr_assert(curve.report.running);
+	end(&b);
+}
+
+Test(curve, a_full_cache_makes_room_for_it)
+{
+	struct bench b = begin(&policy_lru, 40u << 20, CURVE_ONE_IN, 0);
+	struct test_random r = { test_seed(9) };
+
+	demand_zipf(&b, &r, 1000000, 1500000);
+	struct store_curve curve = read_curve(&b);
+
+	cr_assert(curve.report.running);
+	cr_assert_gt(curve.report.keys, 100);
+	end(&b);
+}
+
+Test(curve, what_is_flushed_deleted_or_expired_is_gone_from_it)
+{
+	struct bench b = begin(&policy_s3fifo, BUDGET, 1, 1u << 20);
+
+	for (uint32_t i = 0; i < 200; i++)
+		demand(&b, i);
+	cr_assert_eq(read_curve(&b).report.keys, 200);
+	for (uint32_t i = 0; i < 50; i++) {
+		char key[16];
+		size_t length = (size_t)sprintf(key, "k%u", i);
+		struct delete_args args = { 0 };
+		struct item_view view;
+		uint64_t hash;
+
+		store_enter(b.st, b.now);
+		hash = store_hash(b.st, key, length);
+		if (i < 25)
+			store_delete(b.st, key, length, hash, &args);
+		else
+			store_touch(b.st, key, length, hash, b.now + 2, &view);
+		store_leave(b.st);
+	}
+	cr_assert_eq(read_curve(&b).report.keys, 175);
+	b.now += 3;
+	cr_assert_eq(read_curve(&b).report.keys, 150);
+	store_enter(b.st, b.now);
+	store_flush(b.st);
+	store_leave(b.st);
+	cr_assert_eq(read_curve(&b).report.keys, 0);
+	end(&b);
+}
+
+Test(curve, a_reset_counts_anew_at_once)
+{
+	struct bench b = begin(&policy_s3fifo, BUDGET, 1, 1u << 20);
+	struct store_curve curve;
+
+	for (uint32_t i = 0; i < 200; i++)
+		demand(&b, i);
+	cr_assert_float_eq(read_curve(&b).report.requests, 200, 0);
+	store_curve_reset(b.store);
+	store_curve_read(b.store, &curve);
+	cr_assert_float_eq(curve.report.requests, 0, 0);
+	for (uint32_t i = 0; i < 100; i++)
+		demand(&b, i);
+	b.now++;
+	curve = read_curve(&b);
+	cr_assert_float_eq(curve.report.requests, 100, 0);
+	cr_assert_float_eq(ratio_at(&curve, &policy_s3fifo, MRC_FACTOR_ONE), 0, 1e-9);
+	end(&b);
+}
+
+/* A loop larger than the cache, which strict LRU misses whole. */
+Test(curve, advises_another_policy_after_some_minutes)
+{
+	struct bench b = begin(&policy_lru, BUDGET, 2, 1u << 20);
+	uint32_t next = 0;
+
+	for (unsigned minute = 0; minute < CURVE_ADVICE_MINUTES + 5; minute++) {
+		for (unsigned second = 0; second < 60; second++, b.now++)
+			for (unsigned i = 0; i < 4000; i++)
+				demand(&b, next++ % 60000);
+		if (minute < CURVE_ADVICE_MINUTES - 1)
+			cr_assert_null(read_curve(&b).advice);
+	}
+	struct store_curve curve = read_curve(&b);
+
+	cr_assert_not_null(curve.advice);
+	cr_assert_neq(curve.advice, &policy_lru);
+	cr_assert_gt(curve.report.gain, 0.1);
+	cr_assert_gt(ratio_at(&curve, &policy_lru, MRC_FACTOR_ONE), 0.9);
+	end(&b);
+}
