@@ -597,14 +597,17 @@ static bool evict_batch(struct store_thread *st, struct slab_class *sc)
 
 /* ---- pages ---- */
 
-/* The class's next victim that is still an item. Removed items leave the queue here instead of when
+/* The class's next victim that is still an item, and not a held one. Removed items leave the queue here instead of when
  * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
 static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
 {
 	uint32_t oldest;
 
 	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
-		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
+		struct item *it = chunk_item(s, oldest);
+
+		if (item_kind(it) == CHUNK_ITEM &&
+		    !(unlikely(item_word(it) & WORD_REFERRED) && reference_try_park(s, oldest)))
 			break;
 		sc->queue.ops->remove(&sc->queue, oldest);
 	}
