@@ -202,14 +202,8 @@ static bool heads_grow(struct block_table *bt)
 	return true;
 }
 
-static void heads_shrink(struct block_table *bt)
+static void give_unused_heads(struct block_table *bt)
 {
-	if (bt->head_count <= HEADS_PER_PAGE || bt->listed_count > bt->head_count / 2)
-		return;
-	uint32_t chain = bt->heads[--bt->head_count];
-
-	bt->heads[bt->head_count] = 0;
-	chain_deal(bt, chain);
 	uint32_t keep = ALIGN_UP((bt->head_count + HEADS_PER_PAGE) * (uint32_t)sizeof(uint32_t),
 	                         (uint32_t)OS_PAGE_BYTES);
 
@@ -218,6 +212,20 @@ static void heads_shrink(struct block_table *bt)
 	region_drop(&bt->head_region, keep, bt->heads_charged_bytes - keep);
 	budget_give(bt->budget, ACCOUNT_REFERENCES, bt->heads_charged_bytes - keep);
 	bt->heads_charged_bytes = keep;
+}
+
+/* Two heads less for each block less, so that the table keeps up. */
+static void heads_shrink(struct block_table *bt)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (bt->head_count <= HEADS_PER_PAGE || bt->listed_count > bt->head_count / 2)
+			break;
+		uint32_t chain = bt->heads[--bt->head_count];
+
+		bt->heads[bt->head_count] = 0;
+		chain_deal(bt, chain);
+	}
+	give_unused_heads(bt);
 }
 
 static void table_remove(struct block_table *bt, struct block *b)

@@ -3,17 +3,30 @@
  * tag's end took no time whatever depended on it, so somebody must look for those afterwards.
  *
  * A pass goes over the pages that have referring items (a count a page) and removes what is over. One
- * begins when something ended that others lived by, and at most once a second; what was over but not
- * yet removed made nothing readable meanwhile. Whoever maintains does it, and who needs memory goes on with
+ * begins when something ended that others lived by, and at most once a second unless much is known to be
+ * over; nothing of that can be read meanwhile. Whoever maintains does it, and who needs memory goes on with
  * it before living items are evicted.
  */
 #include "store/internal.h"
 
 #define LOOK_BATCH 32u /* references looked at between two safe points */
+#define MANY_DIED 256u
 
 static struct dead_sweep *sweep_of(struct store_thread *st)
 {
 	return &st->store->dead_sweep;
+}
+
+/* So much may be over that a pass is worth it at once. */
+static bool many_died(struct store *s)
+{
+	struct references *rf = &s->references;
+	uint64_t dying = atomic_load_explicit(&rf->dying, memory_order_relaxed);
+
+	return dying >= MANY_DIED &&
+	       dying >= (atomic_load_explicit(&rf->weak_count, memory_order_relaxed) +
+	                 atomic_load_explicit(&rf->dependency_count, memory_order_relaxed)) /
+	                        16;
 }
 
 /* Under sw->lock. False: there is nothing to look for, or it is too soon. */
@@ -22,9 +35,10 @@ static bool begin_pass(struct store_thread *st, struct dead_sweep *sw)
 	/* acquire: pairs with the release in note_event; what ended before it is seen as ended */
 	uint64_t events = atomic_load_explicit(&st->store->references.events, memory_order_acquire);
 
-	if (events == sw->events_seen || st->now == sw->begun_second)
+	if (events == sw->events_seen || (st->now == sw->begun_second && !many_died(st->store)))
 		return false;
 	sw->events_seen = events;
+	atomic_store_explicit(&st->store->references.dying, 0, memory_order_relaxed);
 	sw->begun_second = st->now;
 	sw->page = 1;
 	sw->chunk = 0;

@@ -38,6 +38,7 @@
 /* What a thread keeps there for its own next allocations, though it could be freed. */
 #define LIMBO_KEPT_CHUNKS 512u
 #define LIMBO_KEPT_BYTES (64u << 10)
+#define LIMBO_MOVED 0x80000000u /* its item lives on elsewhere, references and all */
 #define RING_ENTRIES 512u
 #define RING_HIT 0x80000000u
 #define COUNT_SLACK 32        /* entries a thread adds before the index hears of it */

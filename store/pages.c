@@ -79,14 +79,17 @@ static bool may_cost_hits(const struct store *s)
 
 /* ---- donors ---- */
 
-/* The class's next victim that is still an item. Removed items leave the queue here instead of when
+/* The class's next victim that is still an item, and not a held one. Removed items leave the queue here instead of when
  * their grace period ends, lest a thread that sleeps on them stand in everybody's way. */
 static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc->lock)
 {
 	uint32_t oldest;
 
 	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
-		if (item_kind(chunk_item(s, oldest)) == CHUNK_ITEM)
+		struct item *it = chunk_item(s, oldest);
+
+		if (item_kind(it) == CHUNK_ITEM &&
+		    !(unlikely(item_word(it) & WORD_REFERRED) && reference_try_park(s, oldest)))
 			break;
 		sc->queue.ops->remove(&sc->queue, oldest);
 	}
@@ -144,7 +147,8 @@ struct donor {
 };
 
 /* The class whose next victim is idle longest, of those to which a page is worth no more than so much;
- * of several, the one with most pages. */
+ * of several, the one with most pages. By worth nobody gives the only page it has: what lives there could
+ * not be copied anywhere. */
 static bool find_donor(struct store *s, const struct slab_class *except, uint64_t gain_max,
                        struct donor *best)
 {
@@ -154,6 +158,7 @@ static bool find_donor(struct store *s, const struct slab_class *except, uint64_
 		uint32_t age, page_number;
 
 		if (sc == except || sc->page_count == 0 || page_gain(s, sc) > gain_max ||
+		    (gain_max != UINT64_MAX && sc->page_count == 1) ||
 		    !donor_age(s, sc, &age, &page_number) || page_number == PAGE_NONE)
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
@@ -235,31 +240,39 @@ static void change_places(struct slab_class *sc, uint32_t to, uint32_t from)
 	lock_release(&sc->lock);
 }
 
-/* Under the item's bucket lock: `to` becomes the key's item. */
-static void relocate_locked(struct store_thread *st, struct slab_class *sc, const struct index_slot *at,
-                            uint32_t to, uint32_t from)
+/* Under the item's bucket lock: `to` becomes the key's item. False, and nothing happened, if what it
+ * would hold is more than may be held now. */
+static bool relocate_locked(struct store_thread *st, struct slab_class *sc, const struct index_slot *at,
+                            uint64_t hash, uint32_t to, uint32_t from)
 {
 	struct store *s = st->store;
 	struct item *old = chunk_item(s, from), *new = chunk_item(s, to);
-	uint32_t kept = WORD_META & ~WORD_KIND;
+	uint32_t word = item_word(old), kept = WORD_META & ~(WORD_KIND | WORD_REFERRED);
 
 	copy_contents(new, old, sc);
 	copy_notes(s, sc, to, from);
-	atomic_store_explicit(&new->word, item_word(new) | (item_word(old) & kept), memory_order_relaxed);
+	atomic_store_explicit(&new->word, item_word(new) | (word & kept), memory_order_relaxed);
+	if (unlikely(word & WORD_REFERRED) && !reference_replace(st, hash, from, to, false)) {
+		atomic_store_explicit(&new->word, item_word(new) & ~kept, memory_order_relaxed);
+		return false;
+	}
+	if (unlikely(word & WORD_REFERRING))
+		reference_moved(s, to, from);
 	item_set_kind_owned(new, CHUNK_ITEM);
 	index_replace(at, to);
 	change_places(sc, to, from);
 	retire(st, from, ENDED_MOVED);
+	return true;
 }
 
-/* What other entries refer to, or what refers to others, is known by its chunk. */
+/* A large item's references are given back by whoever unpins it last, who cannot know that they moved. */
 static bool may_relocate(const struct item *it, const struct slab_class *sc)
 {
-	return !(item_word(it) & (WORD_REFERRED | WORD_REFERRING)) && !(sc->big && it->next);
+	return !sc->big || (!it->next && !(item_word(it) & WORD_REFERRING));
 }
 
 /* Copies the item of a draining page's chunk elsewhere in its class. False if it could not be: no room,
- * references, or a value of several chunks. */
+ * or a value of several chunks. */
 static bool relocate(struct store_thread *st, struct slab_class *sc, uint32_t reference)
 {
 	struct store *s = st->store;
@@ -278,14 +291,14 @@ static bool relocate(struct store_thread *st, struct slab_class *sc, uint32_t re
 		struct bucket *b = index_lock(&s->index, hash, st);
 		struct index_slot at = { 0 };
 
-		while (!moved && index_scan(&s->index, b, hash, &at, &found)) {
+		while (index_scan(&s->index, b, hash, &at, &found)) {
 			/* Since the safe point the page may have closed and be of another class. */
 			if (found != reference || slab_class_of(&s->slab, reference) != sc ||
 			    !may_relocate(it, sc) ||
 			    !slab_set_expiry(&s->slab, sc, to, slab_get_expiry(&s->slab, sc, reference)))
 				continue;
-			relocate_locked(st, sc, &at, to, reference);
-			moved = true;
+			moved = relocate_locked(st, sc, &at, hash, to, reference);
+			break;
 		}
 		index_unlock(b);
 	}

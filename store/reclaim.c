@@ -29,13 +29,14 @@ void quiesce(struct store_thread *st)
 
 /* ---- limbo ---- */
 
-static void limbo_push(struct store_thread *st, const struct slab_class *sc, uint32_t reference)
+static void limbo_push(struct store_thread *st, const struct slab_class *sc, uint32_t reference,
+                       bool moved)
 {
 	struct limbo *lb = &st->limbo;
 	uint32_t at = (lb->first + lb->count) % LIMBO_CHUNKS;
 
 	assert(lb->count < LIMBO_CHUNKS);
-	lb->references[at] = reference;
+	lb->references[at] = reference | (moved ? LIMBO_MOVED : 0);
 	lb->stamps[at] = (uint32_t)epoch_stamp(&st->store->epoch);
 	lb->count++;
 	lb->bytes += sc->chunk_bytes;
@@ -119,10 +120,10 @@ void retire(struct store_thread *st, uint32_t reference, enum ending ending)
 		count_ending(st, sc, it, reference, ending);
 	if (ending != ENDED_REPLACED && ending != ENDED_DELETED && ending != ENDED_MOVED)
 		tell_end(st, sc, reference, ending);
-	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)))
+	if (unlikely(word & (WORD_REFERRED | WORD_REFERRING)) && ending != ENDED_MOVED)
 		retire_references(st, reference, word, ending);
 	item_set_kind(it, CHUNK_DETACHED);
-	limbo_push(st, sc, reference);
+	limbo_push(st, sc, reference, ending == ENDED_MOVED);
 }
 
 /* Back to this thread's stock, or to the chunk's page. */
@@ -215,7 +216,7 @@ static void prefetch_notes(const struct chunk_space *sp, uint32_t reference)
 static void limbo_prefetch(const struct store_thread *st, uint32_t place)
 {
 	const struct slab *sl = &st->store->slab;
-	uint32_t reference = st->limbo.references[place % LIMBO_CHUNKS];
+	uint32_t reference = st->limbo.references[place % LIMBO_CHUNKS] & ~LIMBO_MOVED;
 
 	prefetch_to_write(slab_chunk(sl, reference));
 	prefetch_notes(&slab_class_of(sl, reference)->space, reference);
@@ -230,7 +231,8 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 	for (uint32_t i = 0; i < MIN(n, STOCK_CHUNKS); i++)
 		limbo_prefetch(st, lb->first + i);
 	for (; n > 0; n--) {
-		uint32_t reference = lb->references[lb->first];
+		bool moved = lb->references[lb->first] & LIMBO_MOVED;
+		uint32_t reference = lb->references[lb->first] & ~LIMBO_MOVED;
 		struct slab_class *sc = slab_class_of(&st->store->slab, reference);
 
 		if (n > STOCK_CHUNKS)
@@ -248,7 +250,7 @@ static void limbo_free(struct store_thread *st, uint32_t n)
 				discard(st, reference);
 			continue;
 		}
-		if (unlikely(item_word(chunk_item(st->store, reference)) & WORD_REFERRING)) {
+		if (unlikely(item_word(chunk_item(st->store, reference)) & WORD_REFERRING) && !moved) {
 			/* Its lock comes before a class's. */
 			if (held)
 				lock_release(&held->lock);

@@ -128,8 +128,10 @@ static uint64_t stamp_now(const struct store *s, uint32_t now)
 	return events << 32 | now;
 }
 
-static void note_event(struct store *s)
+/* So many references are over by it. */
+static void note_event(struct store *s, uint32_t count)
 {
+	atomic_fetch_add_explicit(&s->references.dying, count, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->references.events, 1, memory_order_release);
 }
 
@@ -348,21 +350,39 @@ enum protection reference_protection(struct store *s, uint64_t hash, uint32_t re
 	                                : PROTECTION_NONE;
 }
 
+static bool park(struct store *s, uint64_t hash, uint32_t reference)
+{
+	struct block *b = block_find(&s->references.blocks, hash, reference);
+
+	if (!b || !(block_state(b) & BLOCK_PROTECTED))
+		return false;
+	if (!(block_state(b) & BLOCK_PARKED)) {
+		block_change(b, 0, BLOCK_PARKED);
+		atomic_fetch_add_explicit(&s->references.parked_count, 1, memory_order_relaxed);
+	}
+	return true;
+}
+
 void reference_park(struct store_thread *st, uint64_t hash, uint32_t reference)
 {
-	struct block_table *bt = &st->store->references.blocks;
+	struct store *s = st->store;
 
-	lock_acquire(&bt->lock);
-	struct block *b = block_find(bt, hash, reference);
-
-	if (!b || !(block_state(b) & BLOCK_PROTECTED)) {
-		/* Held no more, or gone: the policy finds out. */
+	lock_acquire(&s->references.blocks.lock);
+	/* Held no more, or gone: the policy finds out. */
+	if (!park(s, hash, reference))
 		ring_push(st, reference);
-	} else if (!(block_state(b) & BLOCK_PARKED)) {
-		block_change(b, 0, BLOCK_PARKED);
-		atomic_fetch_add_explicit(&st->store->references.parked_count, 1, memory_order_relaxed);
-	}
-	lock_release(&bt->lock);
+	lock_release(&s->references.blocks.lock);
+}
+
+bool reference_try_park(struct store *s, uint32_t reference)
+{
+	/* The class's lock comes after this one, which is therefore not waited for. */
+	if (!lock_try(&s->references.blocks.lock))
+		return false;
+	bool parked = park(s, item_hash(s, reference), reference);
+
+	lock_release(&s->references.blocks.lock);
+	return parked;
 }
 
 unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers)
@@ -716,7 +736,7 @@ void reference_changed(struct store *s, uint64_t hash, uint32_t reference)
 	if (b) {
 		atomic_fetch_add_explicit(&b->version, 1, memory_order_release);
 		if (b->versions)
-			note_event(s);
+			note_event(s, b->versions);
 	}
 	lock_release(&bt->lock);
 }
@@ -756,9 +776,15 @@ void reference_published(struct store *s, uint32_t reference)
 	count_references(s, reference, 1);
 }
 
+void reference_moved(struct store *s, uint32_t to, uint32_t from)
+{
+	count_references(s, to, 1);
+	count_references(s, from, -1);
+}
+
 void reference_flushed(struct store *s)
 {
-	note_event(s);
+	note_event(s, 0);
 }
 
 void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference)
@@ -774,7 +800,7 @@ void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference)
 		forget_release(s, b);
 		block_end(bt, b);
 		if (b->references > b->holds)
-			note_event(s);
+			note_event(s, b->references - b->holds);
 	}
 	lock_release(&bt->lock);
 }

@@ -69,6 +69,7 @@ struct references {
 	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
 	_Atomic uint64_t parked_count;   /* PARKED, the same */
 	_Atomic uint64_t events; /* ends and changes by which something else ended */
+	_Atomic uint64_t dying;  /* references by which that was, since the last pass of dead.c began */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;
 	_Atomic uint64_t dependency_count;
@@ -118,6 +119,8 @@ void reference_touched(struct store *s, uint64_t hash, uint32_t reference, uint3
 /* ---- beginning and end of items; bucket locked ---- */
 
 void reference_published(struct store *s, uint32_t reference);
+/* reference_moved: a referring item was copied to another chunk, whose references they are from now on. */
+void reference_moved(struct store *s, uint32_t to, uint32_t from);
 /* reference_flushed: everything ended at once, of whatever bucket. */
 void reference_flushed(struct store *s);
 /* reference_end: the life of this referred item is over. */
@@ -137,6 +140,9 @@ enum protection reference_protection(struct store *s, uint64_t hash, uint32_t re
 /* reference_park: the policy named this item, which left its queue thereby, and it was found to be held. It
  * stays out of the queue, so that it is not named again, until nobody holds it any more. */
 void reference_park(struct store_thread *st, uint64_t hash, uint32_t reference);
+/* reference_try_park: the same for one that is about to leave its queue, with its class's lock held. False: it is
+ * not held, or nobody can tell now. */
+bool reference_try_park(struct store *s, uint32_t reference);
 
 /* ---- the collector's; all with the blocks' lock held ---- */
 

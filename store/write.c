@@ -486,6 +486,15 @@ static bool is_older(const struct store *s, uint32_t reference, uint64_t compare
 	return compare_cas < item_cas(s, sc, reference, it);
 }
 
+static bool is_weak(const struct store *s, uint32_t reference)
+{
+	struct item *it = chunk_item(s, reference);
+	uint32_t word = item_word(it);
+
+	return unlikely(word & WORD_REFERRING) &&
+	       reference_is_weak(item_references(it, slab_class_of(&s->slab, reference)->big, word));
+}
+
 /* What a set, add, replace or cas finds under the lock decides what becomes of it. */
 static enum store_result judge(struct store_thread *st, const struct commit_args *args, uint32_t old,
                                bool alive, struct item *new_item)
@@ -505,11 +514,12 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 		return STORE_OK;
 	const struct slab_class *sc = slab_class_of(&s->slab, old);
 
-	if (item_cas(s, sc, old, chunk_item(s, old)) == args->compare_cas) {
+	/* What a client was shown is the target's unique, so that none is the reference's. */
+	if (!is_weak(s, old) && item_cas(s, sc, old, chunk_item(s, old)) == args->compare_cas) {
 		COUNT(st, sc->index, cas_hits, 1);
 		return STORE_OK;
 	}
-	if (args->stale_on_older && is_older(s, old, args->compare_cas)) {
+	if (args->stale_on_older && !is_weak(s, old) && is_older(s, old, args->compare_cas)) {
 		/* Who was told to recache the item still is. */
 		uint32_t marks = ITEM_STALE | (word_marks(item_word(chunk_item(s, old))) & ITEM_WON);
 

@@ -1,7 +1,6 @@
 /* The flags of mg, ms, md, ma and me. In a trace the flags given stand in alphabetical order, with what
  * their tokens were read as; order= has the return flags as they were asked for. */
 #include <criterion/criterion.h>
-#include <stdio.h>
 
 #include "tests/support/proto_driver.h"
 
@@ -131,18 +130,15 @@ Test(meta_parse, references_are_of_one_command)
 	EXPECT("mg k D7\r\n", "mg k D7\n");
 }
 
+#define TEN "0123456789"
+
 Test(meta_parse, bad_references_are_named)
 {
-	static const char long_key[] =
-		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
-		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
-		"012345678901234567890123456789012345678901234567890123456789012345678901234567890123456";
-	char line[600];
-
 	EXPECT("ms k 1 D\r\nx\r\nmn\r\n", "error CLIENT_ERROR the target of a reference is no key swallow=3\nmn\n");
 	EXPECT("ms k 0 W\r\n\r\nmn\r\n", "error CLIENT_ERROR the target of a reference is no key swallow=2\nmn\n");
-	snprintf(line, sizeof(line), "ms k 1 V%s\r\nx\r\nmn\r\n", long_key);
-	EXPECT(line, "error CLIENT_ERROR the target of a reference is no key swallow=3\nmn\n");
+	EXPECT("ms k 1 V" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+		       TEN TEN "1\r\nx\r\nmn\r\n",
+	       "error CLIENT_ERROR the target of a reference is no key swallow=3\nmn\n");
 	EXPECT("ms a2V5 1 b D!!\r\nx\r\nmn\r\n", "error CLIENT_ERROR error decoding key swallow=3\nmn\n");
 	EXPECT("ms k 1 W MA\r\nx\r\nmn\r\n",
 	       "error CLIENT_ERROR invalid mode for ms M token swallow=3\nmn\n");

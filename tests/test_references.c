@@ -531,6 +531,169 @@ Test(references, never_answer_wrong_under_memory_pressure)
 			run(policy_at(i), 2u << 20, true, test_seed(seed * 104729), 10000);
 }
 
+/* ---- what the rules leave to single cases ---- */
+
+static enum store_result simple_set(struct store_thread *st, const char *key, uint32_t value_length,
+                                    const char *target, enum reference_kind kind)
+{
+	static const char bytes[100000];
+	struct reference_list list = { .count = 1 };
+	struct item_spec spec = { .key = key, .key_length = (uint8_t)strlen(key), .value_length = value_length };
+	struct commit_args args = { .mode = STORE_SET };
+
+	if (target) {
+		list.targets[0].key = target;
+		list.targets[0].key_length = (uint8_t)strlen(target);
+		list.targets[0].kind = (uint8_t)kind;
+		args.references = &list;
+		spec.references = reference_list_shape(&list);
+	}
+	spec.hash = store_hash(st, key, spec.key_length);
+	return store_set(st, &spec, bytes, &args);
+}
+
+static bool simple_delete(struct store_thread *st, const char *key)
+{
+	return store_delete(st, key, strlen(key), store_hash(st, key, strlen(key)),
+	                    &(struct delete_args){ 0 }) == STORE_OK;
+}
+
+static bool simple_get(struct store_thread *st, const char *key)
+{
+	struct item_view view;
+
+	return store_get(st, key, strlen(key), store_hash(st, key, strlen(key)), &view);
+}
+
+Test(references, what_is_over_is_reclaimed_before_what_lives_is_evicted)
+{
+	struct store *s = new_store(8u << 20, policy_at(0), 25, 5);
+	struct store_thread *st = store_thread_get(s, 0);
+	struct store_counters n;
+	char key[32];
+	unsigned stored = 0;
+
+	store_enter(st, 10);
+	simple_set(st, "tag", 1, NULL, 0);
+	for (unsigned i = 0; i < 4000; i++) {
+		sprintf(key, "dependant%u", i);
+		cr_assert_eq(simple_set(st, key, 900, "tag", REFERENCE_VERSION), STORE_OK);
+	}
+	/* Until memory is full, with one that ended in this second already. */
+	simple_set(st, "other", 1, NULL, 0);
+	simple_set(st, "dependant0", 900, "other", REFERENCE_LIFE);
+	simple_delete(st, "other");
+	do {
+		sprintf(key, "plain%u", stored++);
+		simple_set(st, key, 900, NULL, 0);
+		store_counters_sum(s, &n);
+	} while (n.evictions == 0);
+	uint64_t before = n.evictions;
+
+	simple_set(st, "tag", 2, NULL, 0);
+	for (unsigned i = 0; i < 2000; i++) {
+		sprintf(key, "more%u", i);
+		cr_assert_eq(simple_set(st, key, 900, NULL, 0), STORE_OK);
+	}
+	store_counters_sum(s, &n);
+	cr_assert_eq(n.evictions, before);
+	store_check(s);
+	store_leave(st);
+	store_fini(s);
+}
+
+Test(references, many_held_entries_do_not_refuse_others_of_their_size)
+{
+	struct store *s = new_store(16u << 20, policy_at(1), 40, 5);
+	struct store_thread *st = store_thread_get(s, 0);
+	struct reference_counters n;
+	char key[32], holder[32];
+
+	store_enter(st, 10);
+	for (unsigned i = 0; i < 60000; i++) {
+		sprintf(key, "held%u", i);
+		sprintf(holder, "by%u", i);
+		if (simple_set(st, key, 50, NULL, 0) != STORE_OK ||
+		    simple_set(st, holder, 50, key, REFERENCE_HOLD) != STORE_OK)
+			break;
+	}
+	store_reference_counters(s, &n);
+	cr_assert_gt(n.held_bytes, 3000000);
+	for (unsigned i = 0; i < 200000; i++) {
+		sprintf(key, "filler%u", i);
+		cr_assert_eq(simple_set(st, key, 50, NULL, 0), STORE_OK);
+	}
+	for (unsigned i = 0; i < 60000; i++) {
+		sprintf(key, "held%u", i);
+		sprintf(holder, "by%u", i);
+		if (simple_get(st, holder))
+			cr_assert(simple_get(st, key));
+	}
+	store_check(s);
+	store_leave(st);
+	store_fini(s);
+}
+
+Test(references, a_long_chain_of_dependencies_ends_with_its_first)
+{
+	struct store *s = new_store(64u << 20, policy_at(0), 25, 5);
+	struct store_thread *st = store_thread_get(s, 0);
+	char key[32], target[32];
+
+	store_enter(st, 10);
+	simple_set(st, "k0", 1, NULL, 0);
+	for (unsigned i = 1; i < 5000; i++) {
+		sprintf(key, "k%u", i);
+		sprintf(target, "k%u", i - 1);
+		cr_assert_eq(simple_set(st, key, 1, target, REFERENCE_LIFE), STORE_OK);
+	}
+	cr_assert(simple_get(st, "k4999"));
+	store_leave(st);
+	store_enter(st, 11);
+	cr_assert(simple_get(st, "k4999"));
+	cr_assert(simple_delete(st, "k0"));
+	cr_assert(!simple_get(st, "k4999"));
+	cr_assert(!simple_get(st, "k1"));
+	store_leave(st);
+	while (store_maintain(store_thread_get(s, 1), 12))
+		;
+	struct store_counters n;
+
+	store_counters_sum(s, &n);
+	cr_assert_eq(n.curr_items, 0);
+	store_check(s);
+	store_fini(s);
+}
+
+Test(references, control_blocks_give_their_memory_back)
+{
+	struct store *s = new_store(64u << 20, policy_at(0), 25, 5);
+	struct store_thread *st = store_thread_get(s, 0);
+	struct budget *budget = store_budget(s);
+	uint64_t most;
+	char key[32], target[32];
+
+	store_enter(st, 10);
+	for (unsigned i = 0; i < 20000; i++) {
+		sprintf(target, "t%u", i);
+		sprintf(key, "d%u", i);
+		simple_set(st, target, 1, NULL, 0);
+		cr_assert_eq(simple_set(st, key, 1, target, REFERENCE_LIFE), STORE_OK);
+	}
+	most = budget_account(budget, ACCOUNT_REFERENCES);
+	cr_assert_geq(most, 20000 * 64);
+	for (unsigned i = 0; i < 20000; i++) {
+		sprintf(key, "d%u", i);
+		cr_assert(simple_delete(st, key));
+	}
+	store_leave(st);
+	store_enter(st, 11);
+	store_leave(st);
+	cr_assert_leq(budget_account(budget, ACCOUNT_REFERENCES), 40000);
+	store_check(s);
+	store_fini(s);
+}
+
 /* ---- the collector ---- */
 
 #define NODES 150
