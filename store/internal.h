@@ -205,6 +205,27 @@ void view_fill(const struct store *s, uint32_t reference, struct item_view *view
 bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const char *key,
                  size_t key_length, struct index_slot *at, uint32_t *reference);
 
+/* ---- write.c ---- */
+
+/* Where an item is published, and over what. */
+struct place {
+	struct index_slot at;
+	uint32_t old;  /* 0: the key is absent */
+	bool alive;    /* old is not over */
+	bool changes;  /* the new value is another */
+};
+
+/* publish: under the bucket's lock, replacing what is there if place->old is not 0. *delta is for published,
+ * which comes after the bucket was unlocked and tells the policy and the index.
+ * Errors: STORE_NO_MEMORY (never with place->old), STORE_HELD_LIMIT. */
+enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
+                          const struct place *place, int32_t *delta);
+void published(struct store_thread *st, uint32_t reference, int32_t delta);
+
+/* move_held (move.c): a copy of this item of the class in another page takes its place; a safe point. False if it
+ * cannot be moved now, or is gone. */
+bool move_held(struct store_thread *st, struct slab_class *sc, uint32_t reference);
+
 /* ---- reclaim.c ---- */
 
 enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };

@@ -19,7 +19,7 @@
 #define EVICT_BATCH STOCK_CHUNKS
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
-#define PAGE_LOOKS 256u      /* for a page without held items */
+#define PAGE_LOOKS 256u      /* for a page with few held items */
 #define ENOUGH_WAITING 16u   /* chunks in limbo: then it is better to wait than to evict more */
 /* Compare ages with other classes every so many eviction batches. */
 #define COMPARE_EVERY 4u
@@ -614,25 +614,27 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 	return oldest;
 }
 
-/* This page of the class, or another if it holds items that must stay; PAGE_NONE if many do. */
+/* This page of the class, or another if something on it is held, the one with least of that: what is held
+ * must be moved. */
 static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
 	REQUIRES(sc->lock)
 {
 	struct slab *sl = &s->slab;
+	uint32_t least = atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed);
+	uint32_t end = slab_page_end(sl), best = preferred;
 
-	if (likely(atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed) == 0))
-		return preferred;
-	uint32_t end = slab_page_end(sl);
-
-	for (unsigned i = 0; i < PAGE_LOOKS && i < end; i++) {
+	for (unsigned i = 0; least > 0 && i < PAGE_LOOKS && i < end; i++) {
 		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
 		struct page *pg = &sl->pages[number];
+		uint32_t held = atomic_load_explicit(&pg->held_count, memory_order_relaxed);
 
 		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
-		    atomic_load_explicit(&pg->held_count, memory_order_relaxed) == 0)
-			return number;
+		    held < least) {
+			least = held;
+			best = number;
+		}
 	}
-	return PAGE_NONE;
+	return best;
 }
 
 /* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
@@ -672,8 +674,7 @@ static bool find_donor(struct store *s, const struct slab_class *except, struct 
 		struct slab_class *sc = &s->slab.classes[i];
 		uint32_t age, page_number;
 
-		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number) ||
-		    page_number == PAGE_NONE)
+		if (sc == except || sc->page_count == 0 || !donor_age(s, sc, &age, &page_number))
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
 			*best = (struct donor){ sc, page_number, age, sc->page_count };
@@ -681,7 +682,8 @@ static bool find_donor(struct store *s, const struct slab_class *except, struct 
 	return best->sc != NULL;
 }
 
-/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
+/* Takes the item of this chunk out of the index, or out of its page if it is held; of a segment, the item it
+ * belongs to. */
 static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
 {
 	struct store *s = st->store;
@@ -702,7 +704,8 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 		return;
 	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
 
-	evict_reference(st, reference, item_hash(s, reference), proven);
+	if (unlikely(evict_reference(st, reference, item_hash(s, reference), proven) == REMOVAL_HELD))
+		move_held(st, sc, reference);
 }
 
 static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)

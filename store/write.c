@@ -333,14 +333,6 @@ static void count_stored(struct store_thread *st, uint32_t reference)
 	                      memory_order_relaxed);
 }
 
-/* Where an item is published, and over what. */
-struct place {
-	struct index_slot at;
-	uint32_t old;  /* 0: the key is absent */
-	bool alive;    /* old is not over */
-	bool changes;  /* the new value is another */
-};
-
 /* Held by others: of any entry but one whose bucket is not locked. */
 static bool must_stay(struct store *s, uint32_t reference)
 {
@@ -404,10 +396,8 @@ static enum store_result hand_over(struct store_thread *st, uint64_t hash, uint3
 	return STORE_OK;
 }
 
-/* Publishes under the bucket's lock, replacing what is there if place->old is not 0.
- * Errors: STORE_NO_MEMORY, STORE_HELD_LIMIT. */
-static enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash,
-                                 uint32_t reference, const struct place *place, int32_t *delta)
+enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash,
+                          uint32_t reference, const struct place *place, int32_t *delta)
 {
 	struct store *s = st->store;
 	struct item *it = chunk_item(s, reference);
@@ -435,8 +425,7 @@ static enum store_result publish(struct store_thread *st, struct bucket *b, uint
 	return STORE_OK;
 }
 
-/* After the bucket is unlocked: tell the policy and the index's size. */
-static void published(struct store_thread *st, uint32_t reference, int32_t delta)
+void published(struct store_thread *st, uint32_t reference, int32_t delta)
 {
 	ring_push(st, reference);
 	adjust_count(st, delta);

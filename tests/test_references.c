@@ -634,6 +634,59 @@ Test(references, many_held_entries_do_not_refuse_others_of_their_size)
 	store_fini(s);
 }
 
+Test(references, what_is_held_moves_out_of_the_way)
+{
+	for (unsigned policy = 0; policy_at(policy); policy++) {
+		struct store *s = new_store(16u << 20, policy_at(policy), 25, 5);
+		struct store_thread *st = store_thread_get(s, 0);
+		char key[32], holder[32];
+
+		/* Something held on every page that there is. */
+		store_enter(st, 10);
+		for (unsigned i = 0; i < 60000; i++) {
+			sprintf(key, "small%u", i);
+			cr_assert_eq(simple_set(st, key, 60 + i % 50, NULL, 0), STORE_OK);
+			sprintf(holder, "by%u", i);
+			if (i % 40 == 0)
+				cr_assert_eq(simple_set(st, holder, 20, key, REFERENCE_HOLD), STORE_OK);
+		}
+		for (unsigned i = 0; i < 60000; i += 40) {
+			sprintf(holder, "by%u", i);
+			sprintf(key, "small%u", i);
+			if (simple_get(st, holder))
+				cr_assert(simple_get(st, key));
+		}
+		/* Sizes that have no page yet, and all of memory for them. */
+		for (unsigned i = 0; i < 3000; i++) {
+			sprintf(key, "large%u", i);
+			cr_assert_eq(simple_set(st, key, i % 2 ? 3000 : 30000, NULL, 0), STORE_OK, "%s", key);
+		}
+		store_leave(st);
+		store_check(s);
+		cr_assert_eq(store_set_limit(st, 8u << 20), STATUS_OK);
+		for (unsigned i = 0; i < 3000 && store_maintain(store_thread_get(s, 1), 11); i++) {
+			store_enter(st, 11);
+			store_leave(st);
+		}
+		cr_assert_eq(budget_excess(store_budget(s)), 0);
+		store_enter(st, 11);
+		for (unsigned i = 0; i < 60000; i += 40) {
+			sprintf(holder, "by%u", i);
+			sprintf(key, "small%u", i);
+			struct item_view view;
+
+			if (!simple_get(st, holder))
+				continue;
+			cr_assert(store_get(st, key, strlen(key), store_hash(st, key, strlen(key)), &view),
+			          "%s is held", key);
+			cr_assert_eq(view.value_length, 60 + i % 50);
+		}
+		store_leave(st);
+		store_check(s);
+		store_fini(s);
+	}
+}
+
 Test(references, a_long_chain_of_dependencies_ends_with_its_first)
 {
 	struct store *s = new_store(64u << 20, policy_at(0), 25, 5);
