@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "eviction/policy.h"
-#include "store/store.h"
+#include "store/internal.h"
 #include "tests/support/random.h"
 
 #define KEYS 240
@@ -685,6 +685,89 @@ Test(references, what_is_held_moves_out_of_the_way)
 		store_check(s);
 		store_fini(s);
 	}
+}
+
+static struct block *block_of(struct store *s, struct store_thread *st, const char *key)
+{
+	struct item_view view;
+	uint64_t hash = store_hash(st, key, strlen(key));
+
+	cr_assert(store_peek(st, key, strlen(key), hash, &view));
+	return block_find(&s->references.blocks, hash, view.reference);
+}
+
+Test(references, counts_that_are_full_refuse)
+{
+	struct store *s = new_store(16u << 20, policy_at(0), 25, 5);
+	struct store_thread *st = store_thread_get(s, 0);
+
+	store_enter(st, 10);
+	simple_set(st, "target", 10, NULL, 0);
+	cr_assert_eq(simple_set(st, "a", 10, "target", REFERENCE_HOLD), STORE_OK);
+	struct block *b = block_of(s, st, "target");
+
+	b->references = UINT32_MAX;
+	for (enum reference_kind kind = REFERENCE_LIFE; kind <= REFERENCE_HOLD; kind++)
+		cr_assert_eq(simple_set(st, "b", 10, "target", kind), STORE_NO_MEMORY);
+	cr_assert_eq(b->references, UINT32_MAX);
+	cr_assert_eq(b->holds, 1);
+	/* What inherits its references has one more for a moment. */
+	struct commit_args append = { .mode = STORE_APPEND };
+	struct item_spec spec = { .key = "a", .key_length = 1, .hash = store_hash(st, "a", 1), .value_length = 1 };
+
+	cr_assert_eq(store_set(st, &spec, "x", &append), STORE_NO_MEMORY);
+	b->references = 1;
+	cr_assert_eq(store_set(st, &spec, "x", &append), STORE_OK);
+	store_leave(st);
+	store_check(s);
+	store_fini(s);
+}
+
+Test(references, without_eviction_a_store_that_finds_no_memory_leaves_nothing_behind)
+{
+	struct store_options o = {
+		.limit_bytes = 4u << 20,
+		.item_limit_bytes = 1u << 20,
+		.thread_count = 2,
+		.held_limit_percent = 25,
+		.policy = policy_at(0),
+		.hash_seed = 3,
+	};
+	struct store *s;
+	struct reference_counters n;
+	enum store_result result = STORE_OK;
+	char key[32], target[32];
+	unsigned i = 0;
+
+	cr_assert_eq(store_init(&s, &o), STATUS_OK);
+	struct store_thread *st = store_thread_get(s, 0);
+
+	store_enter(st, 10);
+	for (; result == STORE_OK; i++) {
+		sprintf(target, "t%u", i);
+		sprintf(key, "d%u", i);
+		result = simple_set(st, target, 10, NULL, 0);
+		if (result == STORE_OK)
+			result = simple_set(st, key, 10, target, REFERENCE_LIFE);
+	}
+	cr_assert_eq(result, STORE_NO_MEMORY);
+	cr_assert_gt(i, 1000);
+	store_reference_counters(s, &n);
+	cr_assert_leq(n.control_blocks, i);
+	/* Deleting makes room for others. */
+	for (unsigned k = 0; k < i / 2; k++) {
+		sprintf(target, "t%u", k);
+		cr_assert(simple_delete(st, target));
+	}
+	store_leave(st);
+	store_enter(st, 11);
+	for (unsigned k = 0; k < i / 4; k++) {
+		sprintf(target, "n%u", k);
+		cr_assert_eq(simple_set(st, target, 10, NULL, 0), STORE_OK);
+	}
+	store_leave(st);
+	store_check(s);
+	store_fini(s);
 }
 
 Test(references, a_long_chain_of_dependencies_ends_with_its_first)
