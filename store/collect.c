@@ -25,6 +25,7 @@
 #define STEP_BLOCKS 64u
 #define STEP_NUMBERS 1024u
 #define RELEASED_BATCH 32u
+#define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks */
 #define RELEASED_STACK 512u
 #define RELEASED_REMOVALS 256u
 _Static_assert(RELEASED_REMOVALS < LIMBO_MARGIN, "limbo takes what one call removes");
@@ -299,7 +300,7 @@ static unsigned find_released(struct store *s, uint32_t *items)
 	lock_acquire(&bt->lock);
 	uint32_t end = block_end_number(bt);
 
-	for (unsigned i = 0; i < STEP_NUMBERS && i < end && n < RELEASED_BATCH; i++) {
+	for (unsigned i = 0; i < RELEASED_LOOKS && i < end && n < RELEASED_BATCH; i++) {
 		uint32_t number = rf->collector.evict_cursor++ % end;
 
 		if (block_is_used(bt, number) && (block_state(block_at(bt, number)) & BLOCK_RELEASED))

@@ -29,7 +29,7 @@
 #define LOST_SHARE 50u
 /* Waits for a free chunk, each of at least one turn of the others, before an item is let go. */
 #define ROOM_TRIES 4u
-#define PAGE_LOOKS 256u /* for a page without held items */
+#define PAGE_LOOKS 256u /* for a page with few held items */
 
 /* ---- what a page is worth ---- */
 
@@ -96,25 +96,27 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 	return oldest;
 }
 
-/* This page of the class, or another if it holds items that must stay; PAGE_NONE if many do. */
+/* This page of the class, or another if something on it is held, the one with least of that: what is held
+ * must be copied. */
 static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
 	REQUIRES(sc->lock)
 {
 	struct slab *sl = &s->slab;
+	uint32_t least = atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed);
+	uint32_t end = slab_page_end(sl), best = preferred;
 
-	if (likely(atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed) == 0))
-		return preferred;
-	uint32_t end = slab_page_end(sl);
-
-	for (unsigned i = 0; i < PAGE_LOOKS && i < end; i++) {
+	for (unsigned i = 0; least > 0 && i < PAGE_LOOKS && i < end; i++) {
 		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
 		struct page *pg = &sl->pages[number];
+		uint32_t held = atomic_load_explicit(&pg->held_count, memory_order_relaxed);
 
 		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
-		    atomic_load_explicit(&pg->held_count, memory_order_relaxed) == 0)
-			return number;
+		    held < least) {
+			least = held;
+			best = number;
+		}
 	}
-	return PAGE_NONE;
+	return best;
 }
 
 /* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
@@ -159,7 +161,7 @@ static bool find_donor(struct store *s, const struct slab_class *except, uint64_
 
 		if (sc == except || sc->page_count == 0 || page_gain(s, sc) > gain_max ||
 		    (gain_max != UINT64_MAX && sc->page_count == 1) ||
-		    !donor_age(s, sc, &age, &page_number) || page_number == PAGE_NONE)
+		    !donor_age(s, sc, &age, &page_number))
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
 			*best = (struct donor){ sc, page_number, age, sc->page_count };
@@ -309,7 +311,9 @@ static bool relocate(struct store_thread *st, struct slab_class *sc, uint32_t re
 
 static bool is_worth_keeping(const struct store_thread *st, const struct slab_class *sc, uint32_t reference)
 {
-	return (state_get(&sc->space, reference) & STATE_FETCHED) &&
+	/* What others refer to may be held, and then it cannot be evicted. */
+	return ((state_get(&sc->space, reference) & STATE_FETCHED) ||
+	        (item_word(chunk_item(st->store, reference)) & WORD_REFERRED)) &&
 	       !is_expired(slab_get_expiry(&st->store->slab, sc, reference), st->now);
 }
 
