@@ -199,6 +199,19 @@ static void set_budget(struct store *s, struct curve *c)
 	mrc_set_memory(&c->mrc, c->most_bytes);
 }
 
+/* Misses are counts, whose chance deviation is their square root at most; those of two policies over the
+ * same requests differ by less. */
+static bool is_better(const struct mrc_report *report, const struct policy_ops *running,
+                      const struct policy_ops *policy)
+{
+	/* The running policy's curve comes first. */
+	double misses = report->requests * report->points[MRC_FACTOR_ONE].miss_ratio;
+	double gain = policy ? mrc_gain(report, running, policy) : 0;
+
+	return report->requests >= CURVE_ADVICE_REQUESTS && gain >= CURVE_ADVICE_GAIN &&
+	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS;
+}
+
 /* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */
 static void think(struct curve *c, const struct policy_ops *running, uint32_t now)
 {
@@ -208,14 +221,12 @@ static void think(struct curve *c, const struct policy_ops *running, uint32_t no
 		return;
 	c->advice_second = now;
 	mrc_report(&c->mrc, &report);
-	bool known = report.requests >= CURVE_ADVICE_REQUESTS;
-
-	c->candidate_gain = c->candidate ? mrc_gain(&report, running, c->candidate) : 0;
-	if (known && c->candidate_gain >= CURVE_ADVICE_GAIN) {
+	if (is_better(&report, running, c->candidate)) {
+		c->candidate_gain = mrc_gain(&report, running, c->candidate);
 		c->candidate_minutes++;
 		return;
 	}
-	c->candidate = known && report.gain >= CURVE_ADVICE_GAIN ? report.best : NULL;
+	c->candidate = is_better(&report, running, report.best) ? report.best : NULL;
 	c->candidate_gain = report.gain;
 	c->candidate_minutes = 0;
 }

@@ -28,15 +28,17 @@ struct store_curve {
 	bool enabled; /* the budget has room for it; it begins with the first sampled request */
 	struct mrc_report report;
 	uint64_t dropped; /* sampled requests that found their ring full, since the last reset */
-	/* A policy that would have missed at least CURVE_ADVICE_GAIN less than the running one, for
-	 * CURVE_ADVICE_MINUTES in a row, and that was the best when they began; NULL if there is none. */
+	/* A policy that would have missed at least CURVE_ADVICE_GAIN less than the running one, and by more
+	 * misses than chance, for CURVE_ADVICE_MINUTES in a row, and that was the best when they began;
+	 * NULL if there is none. */
 	const struct policy_ops *advice;
 	double advice_gain; /* share of the running policy's misses, at the last look */
 };
 
 #define CURVE_ADVICE_GAIN 0.01
 #define CURVE_ADVICE_MINUTES 5u
-#define CURVE_ADVICE_REQUESTS 10000.0 /* sampled, at least */
+#define CURVE_ADVICE_REQUESTS 1000.0 /* sampled, at least */
+#define CURVE_ADVICE_DEVIATIONS 3.0  /* misses saved, in square roots of the sampled misses */
 
 /* The maintaining thread: store_maintain should be called again in some 20 ms, or sampled requests will
  * be dropped. */
