@@ -317,33 +317,6 @@ static bool is_worth_keeping(const struct store_thread *st, const struct slab_cl
 	       !is_expired(slab_get_expiry(&st->store->slab, sc, reference), st->now);
 }
 
-/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
-static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
-{
-	struct store *s = st->store;
-	struct item *it = chunk_item(s, reference);
-	enum chunk_kind kind = item_kind(it);
-
-	if (kind == CHUNK_SEGMENT) {
-		/* If the page closed a moment ago and is of another class, this is no segment and its head may
-		 * be anything; what is inside of the arena can be looked at, and is looked up before it goes. */
-		reference = ((struct segment *)it)->head;
-		if (!reference || slab_page_number(&s->slab, reference) >= slab_page_end(&s->slab) ||
-		    item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-			return;
-		sc = slab_class_of(&s->slab, reference);
-	} else if (kind != CHUNK_ITEM) {
-		return;
-	}
-	reclaim_room(st);
-	/* The safe point above may have let the item go. */
-	if (item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
-		return;
-	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
-
-	evict_reference(st, reference, item_hash(s, reference), proven);
-}
-
 static bool page_is_closed(const struct store *s, const struct slab_class *sc, uint32_t page_number)
 {
 	const struct page *pg = &s->slab.pages[page_number];
@@ -353,14 +326,54 @@ static bool page_is_closed(const struct store *s, const struct slab_class *sc, u
 	       page_class_index(pg) != sc->index;
 }
 
+/* What lies in a chunk of a draining page, and the head of a segment's chain. Under the class's lock: the
+ * last chunk may be put by another thread at any time, and then this is the middle of somebody's value.
+ * What is an item now stays readable until this turn's next safe point. */
+static enum chunk_kind look_at_chunk(struct store *s, struct slab_class *sc, uint32_t reference,
+                                     uint32_t *head)
+{
+	struct item *it = chunk_item(s, reference);
+	enum chunk_kind kind = CHUNK_FREE;
+
+	lock_acquire(&sc->lock);
+	if (!page_is_closed(s, sc, slab_page_number(&s->slab, reference)))
+		kind = item_kind(it);
+	*head = kind == CHUNK_SEGMENT ? ((struct segment *)it)->head : 0;
+	lock_release(&sc->lock);
+	return kind;
+}
+
+/* Takes the item of this chunk out of the index; of a segment, the item it belongs to. */
+static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
+{
+	struct store *s = st->store;
+	uint32_t head;
+
+	/* First: what is looked at must not be let go by a safe point. */
+	reclaim_room(st);
+	enum chunk_kind kind = look_at_chunk(s, sc, reference, &head);
+
+	if (kind == CHUNK_SEGMENT) {
+		reference = head;
+		if (!reference || item_kind(chunk_item(s, reference)) != CHUNK_ITEM)
+			return;
+		sc = slab_class_of(&s->slab, reference);
+	} else if (kind != CHUNK_ITEM) {
+		return;
+	}
+	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
+
+	evict_reference(st, reference, item_hash(s, reference), proven);
+}
+
 static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_t reference)
 {
-	if (item_kind(chunk_item(st->store, reference)) == CHUNK_ITEM &&
+	uint32_t head;
+
+	if (look_at_chunk(st->store, sc, reference, &head) == CHUNK_ITEM &&
 	    is_worth_keeping(st, sc, reference) && relocate(st, sc, reference))
 		return;
-	/* There were safe points: somebody else may have emptied the page. */
-	if (!page_is_closed(st->store, sc, slab_page_number(&st->store->slab, reference)))
-		evict_chunk(st, sc, reference);
+	evict_chunk(st, sc, reference);
 }
 
 /* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
