@@ -257,6 +257,8 @@ enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
 
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
+/* sleep_outside: lets others run for a moment; a safe point. */
+void sleep_outside(struct store_thread *st);
 /* retire: the chunk was just taken out of the index, its bucket is still locked. */
 void retire(struct store_thread *st, uint32_t reference, enum ending ending);
 /* discard: a chunk that was never published; segments included. */

@@ -720,7 +720,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	return release_page(st, sc);
 }
 
-static void sleep_outside(struct store_thread *st)
+void sleep_outside(struct store_thread *st)
 {
 	static const struct timespec pause = { .tv_nsec = 100000 };
 

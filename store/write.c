@@ -13,7 +13,7 @@
 /* Times an append or an increment starts over because another writer came first. Somebody made
  * progress each time. */
 #define RETRIES 1000u
-#define RELEASE_FAILURES 24u
+#define RELEASE_FAILURES 40u
 
 /* ---- reserving ---- */
 
@@ -290,7 +290,8 @@ void store_abort(struct store_thread *st, struct reservation *rv)
 
 /* ---- publishing ---- */
 
-/* A page fewer; false when none could be had so many times that none will. */
+/* A page fewer; false when none could be had so many times that none will. Who holds what is in the way
+ * may be waiting for a core. */
 static bool release_some(struct store_thread *st, unsigned *failures)
 {
 	unsigned spins = LOCK_SPINS;
@@ -299,8 +300,11 @@ static bool release_some(struct store_thread *st, unsigned *failures)
 		return false;
 	if (release_page(st, NULL))
 		return true;
-	lock_backoff(&spins);
-	return ++*failures < RELEASE_FAILURES;
+	if (++*failures > RELEASE_FAILURES / 2)
+		sleep_outside(st);
+	else
+		lock_backoff(&spins);
+	return *failures < RELEASE_FAILURES;
 }
 
 /* The expiry's place may need memory; having it beforehand keeps publishing free of failures. */
