@@ -12,8 +12,9 @@
  *   5. sweep   what is not reached loses its protection: BLOCK_RELEASED; it is evicted before others
  *
  * Ours differs in being interrupted: a block whose holds or item change while a run is under way counts as
- * reached, whatever the run is at (as with Dijkstra's barrier). All others are as they were counted. A use is seen in the item's age, which the run sets from 0 to 1
- * when it looks, so that a hit need write nothing more than ever.
+ * reached, whatever the run is at (as with Dijkstra's barrier). All others are as they were counted. A use
+ * is seen in the item's age, which the run sets from 0 to 1 when it looks, so that a hit need write nothing
+ * more than ever.
  *
  * A run that begins by itself also spares what was stored since the last one: it had no time to be
  * used. Released blocks that a later run reaches are protected again, if the share of held bytes allows.

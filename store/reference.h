@@ -23,8 +23,6 @@
 #define REFERENCE_KIND_MASK 3u
 #define REFERENCE_KIND_BITS 2
 
-struct index_slot;
-
 enum collect_phase {
 	COLLECT_IDLE,
 	COLLECT_RESET,
