@@ -521,14 +521,14 @@ static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_
 Test(references, agree_with_the_naive_model_while_memory_is_ample)
 {
 	for (uint64_t seed = 1; seed <= 4; seed++)
-		run(policy_at(0), 64u << 20, false, test_seed(seed * 7919), 30000);
+		run(policy_at(0), 64u << 20, false, test_seed(seed * 7919), test_steps(30000));
 }
 
 Test(references, never_answer_wrong_under_memory_pressure)
 {
 	for (unsigned i = 0; policy_at(i); i++)
 		for (uint64_t seed = 1; seed <= 2; seed++)
-			run(policy_at(i), 2u << 20, true, test_seed(seed * 104729), 10000);
+			run(policy_at(i), 2u << 20, true, test_seed(seed * 104729), test_steps(10000));
 }
 
 /* ---- what the rules leave to single cases ---- */

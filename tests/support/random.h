@@ -17,6 +17,14 @@ static inline uint64_t test_seed(uint64_t fallback)
 	return text ? strtoull(text, NULL, 10) : fallback;
 }
 
+/* Steps of a model test: LARDER_TEST_STEPS for a long run, or the default given. */
+static inline unsigned test_steps(unsigned fallback)
+{
+	const char *text = getenv("LARDER_TEST_STEPS");
+
+	return text ? (unsigned)strtoul(text, NULL, 10) : fallback;
+}
+
 static inline uint64_t test_random_next(struct test_random *r)
 {
 	r->state ^= r->state >> 12;
