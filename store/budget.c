@@ -14,8 +14,9 @@ static const char *const texts[ACCOUNT_COUNT] = {
 #undef X
 };
 
-void budget_init(struct budget *b, uint64_t limit_bytes)
+void budget_init(struct budget *b, uint64_t limit_bytes, uint32_t spare_share)
 {
+	b->spare_share = spare_share;
 	atomic_init(&b->limit_bytes, limit_bytes + BUDGET_ALLOWANCE_BYTES);
 	atomic_init(&b->used_bytes, 0);
 	atomic_init(&b->peak_bytes, 0);
@@ -33,18 +34,22 @@ static void note_peak(struct budget *b, uint64_t used)
 		;
 }
 
-bool budget_take(struct budget *b, enum account account, uint64_t bytes)
+/* What the account may drive the sum to. */
+static uint64_t limit_of(const struct budget *b, enum account account)
 {
-	return budget_take_sparing(b, account, bytes, 0);
+	uint64_t limit = budget_limit(b);
+	bool spares = b->spare_share && account >= ACCOUNT_ITEMS && account <= ACCOUNT_EVICTION;
+
+	return spares ? limit - limit / b->spare_share : limit;
 }
 
-bool budget_take_sparing(struct budget *b, enum account account, uint64_t bytes, uint64_t spare_bytes)
+bool budget_take(struct budget *b, enum account account, uint64_t bytes)
 {
-	uint64_t limit = atomic_load_explicit(&b->limit_bytes, memory_order_relaxed);
+	uint64_t limit = limit_of(b, account);
 	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
 
 	do {
-		if (used + bytes + spare_bytes > limit)
+		if (used + bytes > limit)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(&b->used_bytes, &used, used + bytes,
 	                                                memory_order_relaxed, memory_order_relaxed));

@@ -19,7 +19,7 @@
 
 #define BUDGET_ALLOWANCE_BYTES (3u << 20)
 
-/* X(name, label in `stats budget`, what it holds) */
+/* X(name, label in `stats budget`, what it holds). From ITEMS to EVICTION is the cache, see spare_share. */
 #define ACCOUNT_TABLE(X)                                                                           \
 	X(PROGRAM, "program", "code, libraries and stacks as measured after start")                \
 	X(ITEMS, "items", "arena pages: items with their headers, expiry and policy bytes")        \
@@ -46,15 +46,16 @@ struct budget {
 	_Atomic uint64_t used_bytes;
 	_Atomic uint64_t peak_bytes;
 	_Atomic uint64_t account_bytes[ACCOUNT_COUNT];
+	/* const after init: the cache leaves one part in so many of the limit to the process, 0: nothing */
+	uint32_t spare_share;
 };
 
-void budget_init(struct budget *b, uint64_t limit_bytes);
+/* spare_share: for a cache that does not evict, from which nobody else could get memory. */
+void budget_init(struct budget *b, uint64_t limit_bytes, uint32_t spare_share);
 
 /* budget_take: true if the bytes fit and are now charged. budget_charge: charges what is already
  * there (fixed costs, an emergency), even past the limit. */
 bool budget_take(struct budget *b, enum account account, uint64_t bytes);
-/* budget_take_sparing: the same, if so many bytes are left to others afterwards. */
-bool budget_take_sparing(struct budget *b, enum account account, uint64_t bytes, uint64_t spare_bytes);
 void budget_charge(struct budget *b, enum account account, uint64_t bytes);
 void budget_give(struct budget *b, enum account account, uint64_t bytes);
 

@@ -28,7 +28,8 @@ enum status index_init(struct index *ix, struct budget *budget, uint64_t limit_m
 	ix->overflow_limit = ix->bucket_limit;
 	lock_init(&ix->resize_lock);
 	lock_init(&ix->overflow_lock);
-	budget_charge(budget, ACCOUNT_INDEX, CHARGE_BUCKETS * sizeof(struct bucket));
+	budget_charge(budget, ACCOUNT_INDEX,
+	              CHARGE_BUCKETS * sizeof(struct bucket) + region_own_bytes(&ix->bucket_region));
 	ix->charged_buckets = CHARGE_BUCKETS;
 	atomic_init(&ix->bucket_count, BUCKETS_INITIAL);
 	return STATUS_OK;
@@ -732,7 +733,8 @@ uint64_t index_check(struct index *ix, void (*visit)(void *context, uint32_t ref
 		}
 	}
 	assert(overflow_used == ix->overflow_used);
-	assert((ix->charged_buckets + ix->charged_overflow) * sizeof(struct bucket) ==
+	assert((ix->charged_buckets + ix->charged_overflow) * sizeof(struct bucket) +
+	               region_own_bytes(&ix->bucket_region) ==
 	       budget_account(ix->budget, ACCOUNT_INDEX));
 	assert(index_bucket_count(ix) <= ix->charged_buckets);
 	return entries;

@@ -234,6 +234,8 @@ static void change_places(struct slab_class *sc, uint32_t to, uint32_t from)
 
 	lock_acquire(&sc->lock);
 	if (ops->move && ops->linked(&sc->queue, from)) {
+		/* An entry of the chunk's earlier life, left in somebody's ring, may have linked it already. */
+		ops->remove(&sc->queue, to);
 		ops->move(&sc->queue, to, from);
 	} else {
 		ops->insert(&sc->queue, to);

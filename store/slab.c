@@ -117,7 +117,7 @@ static uint8_t shift_of(uint64_t power)
 
 enum status slab_init(struct slab *sl, const struct slab_options *o, struct budget *budget)
 {
-	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes, .spare_bytes = o->spare_bytes };
+	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes };
 	uint64_t arena_bytes = ALIGN_UP(o->limit_max_bytes + o->page_bytes, (uint64_t)o->page_bytes);
 
 	sl->page_shift = shift_of(o->page_bytes);
@@ -138,6 +138,7 @@ enum status slab_init(struct slab *sl, const struct slab_options *o, struct budg
 		goto release_arena;
 	if (region_reserve(&sl->page_table, sl->page_limit * sizeof(struct page), false) != STATUS_OK)
 		goto release_expiry;
+	budget_charge(budget, ACCOUNT_PAGES, region_own_bytes(&sl->arena));
 	sl->pages = (struct page *)sl->page_table.base;
 	classes_init(sl, o);
 	return STATUS_OK;
@@ -231,7 +232,7 @@ static uint32_t arena_take(struct slab *sl)
 {
 	uint32_t number = PAGE_NONE;
 
-	if (!budget_take_sparing(sl->budget, ACCOUNT_ITEMS, sl->page_bytes, sl->spare_bytes))
+	if (!budget_take(sl->budget, ACCOUNT_ITEMS, sl->page_bytes))
 		return PAGE_NONE;
 	lock_acquire(&sl->arena_lock);
 	uint32_t fresh = atomic_load_explicit(&sl->fresh_page, memory_order_relaxed);

@@ -83,7 +83,6 @@ struct slab_options {
 	uint32_t page_bytes;      /* a power of two */
 	uint32_t chunk_min_bytes;
 	double growth_factor;
-	uint64_t spare_bytes;     /* of the budget, which pages leave to the other accounts */
 	struct policy_shared *policy; /* outlives the slab */
 };
 
@@ -94,7 +93,6 @@ struct slab {
 	struct region page_table;
 	struct page *pages;
 	struct budget *budget;
-	uint64_t spare_bytes;
 	uint32_t page_limit;    /* page numbers are below it */
 	uint32_t page_bytes;
 	uint32_t expiry_stride; /* bytes of address space of one page's expiry stretch */

@@ -125,7 +125,7 @@ static uint32_t choose_page_bytes(uint64_t limit_bytes)
 	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
 }
 
-/* Where nothing is evicted, items leave one part in so many of the budget to connections and what
+/* Where nothing is evicted, the cache leaves one part in so many of the budget to connections and what
  * they have half-read; otherwise who is to delete something could not say so. */
 #define NO_EVICTION_SPARE_SHARE 32
 
@@ -188,7 +188,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 	s->captive_limit_bytes = MAX(options->limit_bytes / 2,
 	                             options->item_limit_bytes + (64ULL << 10));
 	hash_secret_init(&s->secret, options->hash_seed);
-	budget_init(&s->budget, options->limit_bytes);
+	budget_init(&s->budget, options->limit_bytes, options->evict ? 0 : NO_EVICTION_SPARE_SHARE);
 	budget_charge(&s->budget, ACCOUNT_PAGES, ALIGN_UP(sizeof(*s), (size_t)OS_PAGE_BYTES));
 
 	uint32_t page_bytes = choose_page_bytes(options->limit_bytes);
@@ -198,7 +198,6 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.page_bytes = page_bytes,
 		.chunk_min_bytes = options->chunk_min_bytes,
 		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
-		.spare_bytes = options->evict ? 0 : budget_limit(&s->budget) / NO_EVICTION_SPARE_SHARE,
 		.policy = &s->policy_shared,
 	};
 	struct index_callbacks callbacks = {

@@ -23,7 +23,7 @@ static void start_pool(uint64_t limit_bytes, uint32_t block_bytes, uint32_t rese
 		.region_bytes = REGION_BYTES,
 	};
 
-	budget_init(&budget, limit_bytes);
+	budget_init(&budget, limit_bytes, 0);
 	cr_assert_eq(block_pool_init(&pool, &options), STATUS_OK);
 }
 
@@ -189,7 +189,7 @@ Test(buffer_pool, the_smallest_block_that_fits_is_taken)
 	struct buffer_pool buffers;
 	uint8_t size_index;
 
-	budget_init(&budget, 16 << 20);
+	budget_init(&budget, 16 << 20, 0);
 	cr_assert_eq(buffer_pool_init(&buffers, &budget, 1 << 20), STATUS_OK);
 	for (size_t bytes = 1; bytes <= BUFFER_BYTES_MAX; bytes += 61) {
 		void *block = buffer_pool_take(&buffers, bytes, &size_index);
@@ -209,7 +209,7 @@ Test(buffer_pool, is_pressed_before_it_is_full_and_full_before_the_budget_is)
 	uint8_t size_index;
 	uint64_t pressed_at = 0;
 
-	budget_init(&budget, 8 << 20);
+	budget_init(&budget, 8 << 20, 0);
 	cr_assert_eq(buffer_pool_init(&buffers, &budget, 8 << 20), STATUS_OK);
 	while (buffer_pool_take(&buffers, 4096, &size_index) != NULL)
 		if (pressed_at == 0 && buffer_pool_pressed(&buffers))

@@ -38,7 +38,7 @@ static void bench_init(struct bench *b, uint64_t limit_bytes)
 	struct index_callbacks callbacks = { hash_of, prefetch, flushed, b };
 
 	memset(b, 0, sizeof(*b));
-	budget_init(&b->budget, limit_bytes);
+	budget_init(&b->budget, limit_bytes, 0);
 	b->hashes = calloc(ENTRIES + 1, sizeof(*b->hashes));
 	b->present = calloc(ENTRIES + 1, sizeof(*b->present));
 	cr_assert_eq(index_init(&b->index, &b->budget, 64u << 20, &callbacks), STATUS_OK);

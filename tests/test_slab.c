@@ -31,7 +31,7 @@ static void open_slab(uint32_t page_bytes)
 
 	struct policy_memory memory = { take_bytes, give_bytes, &budget };
 
-	budget_init(&budget, 64u << 20);
+	budget_init(&budget, 64u << 20, 0);
 	cr_assert_eq(policy_shared_init(&shared, policy_at(0), &memory, NULL, 1u << 20, 1u << 14), STATUS_OK);
 	cr_assert_eq(slab_init(&slab, &o, &budget), STATUS_OK);
 }

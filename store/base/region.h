@@ -33,6 +33,11 @@ struct region {
  * of it may become huge pages. */
 enum status region_reserve(struct region *r, size_t size_bytes, bool collapsible);
 void region_release(struct region *r);
+/* region_own_bytes: what the region itself may take, charged by the caller too. */
+static inline size_t region_own_bytes(const struct region *r)
+{
+	return r->mapped_bytes - r->size_bytes;
+}
 void region_drop(struct region *r, size_t offset_bytes, size_t length_bytes);
 
 /* region_collapse: makes stretch number `stretch` a huge page if in_use says that all of it is in
