@@ -251,22 +251,56 @@ void view_fill(const struct store *s, uint32_t reference, struct item_view *view
 bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const char *key,
                  size_t key_length, struct index_slot *at, uint32_t *reference);
 
-/* ---- reclaim.c ---- */
+/* What policies keep of a chunk. */
+static inline void prefetch_notes(const struct chunk_space *sp, uint32_t reference)
+{
+	prefetch_to_write((const void *)space_state(sp, reference));
+	if (sp->side_bytes)
+		prefetch_to_write(space_side(sp, reference));
+}
 
-enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
+/* ---- limbo.c ---- */
 
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
-/* sleep_outside: lets others run for a moment; a safe point. */
-void sleep_outside(struct store_thread *st);
 /* retire: the chunk was just taken out of the index, its bucket is still locked. */
 void retire(struct store_thread *st, uint32_t reference, enum ending ending);
 /* discard: a chunk that was never published; segments included. */
 void discard(struct store_thread *st, uint32_t reference);
 /* reclaim: reuses what is past its grace period; a safe point, see quiesce. Returns how many. */
 unsigned reclaim(struct store_thread *st);
+/* reclaim_for: what this class's stock has room for, and what is more than a thread may keep; a safe
+ * point. */
+void reclaim_for(struct store_thread *st, struct slab_class *sc);
 /* reclaim_room: makes sure that limbo has LIMBO_MARGIN free; a safe point. */
 void reclaim_room(struct store_thread *st);
+
+/* ---- rings.c ---- */
+
+void ring_push(struct store_thread *st, uint32_t entry);
+/* drain_ring, drain_rings: what one thread did, or all, reaches the policy. */
+void drain_ring(struct store *s, struct ring *ring);
+void drain_rings(struct store *s);
+/* settle_links: what threads linked and unlinked without the lock is counted. */
+void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock);
+/* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
+static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
+{
+	_Atomic int32_t *links = &st->links[class_index];
+
+	/* Its own: nobody else writes it. */
+	atomic_store_explicit(links,
+	                      (int32_t)((uint32_t)atomic_load_explicit(links, memory_order_relaxed) +
+	                                (uint32_t)change),
+	                      memory_order_relaxed);
+}
+
+/* ---- reclaim.c ---- */
+
+enum removal { REMOVAL_ABSENT, REMOVAL_DONE, REMOVAL_HELD };
+
+/* sleep_outside: lets others run for a moment; a safe point. */
+void sleep_outside(struct store_thread *st);
 /* alloc_chunk: a DETACHED chunk of the class, 0 when there is none to be had; a safe point. */
 uint32_t alloc_chunk(struct store_thread *st, struct slab_class *sc);
 /* alloc_spare: the same from what the class has, without taking pages from others; quick to fail. */
@@ -299,20 +333,6 @@ static inline void yield_drained(struct store_thread *st)
 	}
 }
 
-void ring_push(struct store_thread *st, uint32_t entry);
-/* drain_rings: what all threads did reaches the policy. */
-void drain_rings(struct store *s);
-/* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
-static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
-{
-	_Atomic int32_t *links = &st->links[class_index];
-
-	/* Its own: nobody else writes it. */
-	atomic_store_explicit(links,
-	                      (int32_t)((uint32_t)atomic_load_explicit(links, memory_order_relaxed) +
-	                                (uint32_t)change),
-	                      memory_order_relaxed);
-}
 /* adjust_count: entries came or went; tells the index now and then. No bucket is locked. */
 void adjust_count(struct store_thread *st, int32_t delta);
 void flush_count(struct store_thread *st);
