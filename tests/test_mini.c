@@ -3,34 +3,10 @@
 #include <string.h>
 
 #include "eviction/mini.h"
+#include "tests/support/account.h"
 #include "tests/support/random.h"
 
 #define KEYS 500u
-
-/* Memory that is charged, and that is refused now and then. */
-struct account {
-	uint64_t bytes;
-	uint32_t refuse_one_in; /* 0: never */
-	struct test_random random;
-};
-
-static bool take(void *context, uint64_t bytes)
-{
-	struct account *a = context;
-
-	if (a->refuse_one_in && test_random_below(&a->random, a->refuse_one_in) == 0)
-		return false;
-	a->bytes += bytes;
-	return true;
-}
-
-static void give(void *context, uint64_t bytes)
-{
-	struct account *a = context;
-
-	cr_assert_geq(a->bytes, bytes);
-	a->bytes -= bytes;
-}
 
 static uint64_t hash_of(unsigned key)
 {
@@ -64,7 +40,7 @@ static void run(const struct policy_ops *policy, uint64_t seed, uint32_t refuse_
 {
 	struct account account = { .refuse_one_in = 0 };
 	struct mini_cache m;
-	struct mini_options o = { policy, 2000, 200, { take, give, &account }, seed % 2 ? 12 : 0, NULL };
+	struct mini_options o = { policy, 2000, 200, { account_take, account_give, &account }, seed % 2 ? 12 : 0, NULL };
 	struct test_random r;
 	unsigned refused_room = 0;
 
@@ -143,7 +119,7 @@ Test(mini, every_policy_gives_memory_back)
 		struct account account = { .refuse_one_in = 0 };
 		struct mini_cache m;
 		struct mini_options o = { .policy = policy_at(i), .capacity = 3000, .entries_max = 5000,
-			                  .memory = { take, give, &account }, .page_shift = 12 };
+			                  .memory = { account_take, account_give, &account }, .page_shift = 12 };
 		struct test_random r = { test_seed(71 + i) };
 
 		cr_assert_eq(mini_init(&m, &o), STATUS_OK);
@@ -170,7 +146,7 @@ Test(mini, what_weighs_more_than_all_is_not_kept)
 	struct account account = { .refuse_one_in = 0 };
 	struct mini_cache m;
 	struct mini_options o = { .policy = policy_at(0), .capacity = 100, .entries_max = 50,
-	                          .memory = { take, give, &account } };
+	                          .memory = { account_take, account_give, &account } };
 
 	cr_assert_eq(mini_init(&m, &o), STATUS_OK);
 	cr_assert_not(mini_access(&m, 1, 60));

@@ -7,6 +7,7 @@
 
 #include "eviction/mrc.h"
 #include "eviction/mrc_ring.h"
+#include "tests/support/account.h"
 #include "tests/support/random.h"
 
 #define KEYS 100000u
@@ -14,29 +15,6 @@
 #define CAPACITY 10000u
 
 /* ---- builders ---- */
-
-struct account {
-	uint64_t bytes;
-	uint64_t limit; /* 0: none */
-};
-
-static bool take(void *context, uint64_t bytes)
-{
-	struct account *a = context;
-
-	if (a->limit && a->bytes + bytes > a->limit)
-		return false;
-	a->bytes += bytes;
-	return true;
-}
-
-static void give(void *context, uint64_t bytes)
-{
-	struct account *a = context;
-
-	cr_assert_geq(a->bytes, bytes);
-	a->bytes -= bytes;
-}
 
 /* The finaliser of SplitMix64 (S. Vigna). */
 static uint64_t hash_of(uint64_t key)
@@ -86,7 +64,7 @@ static struct mrc *make_mrc(const struct policy_ops *policy, double rate, uint32
 		.others = true,
 		.keys_max = keys_max,
 		.threshold = (uint32_t)(rate * MRC_ALL),
-		.memory = { take, give, account },
+		.memory = { account_take, account_give, account },
 	};
 
 	mrc_init(m, &o);
@@ -109,7 +87,7 @@ static struct mini_cache *make_whole(const struct policy_ops *policy, uint64_t c
 {
 	struct mini_cache *whole = malloc(sizeof(*whole));
 	struct mini_options o = { .policy = policy, .capacity = capacity, .entries_max = KEYS,
-		                  .memory = { take, give, account } };
+		                  .memory = { account_take, account_give, account } };
 
 	cr_assert_eq(mini_init(whole, &o), STATUS_OK);
 	return whole;
@@ -278,7 +256,7 @@ Test(mrc, what_is_kept_beside_an_item_is_part_of_its_weight)
 	struct account account = { 0 };
 	struct mrc *m = malloc(sizeof(*m));
 	struct mrc_options o = { .policy = &policy_s3fifo, .policy_bytes = true, .keys_max = 1000,
-		                 .threshold = MRC_ALL, .memory = { take, give, &account } };
+		                 .threshold = MRC_ALL, .memory = { account_take, account_give, &account } };
 
 	mrc_init(m, &o);
 	mrc_set_budget(m, 1000, 100);
@@ -336,7 +314,7 @@ Test(mrc, starts_whole_or_not_at_all)
 	struct account account = { .limit = 1 };
 	struct mrc *m = malloc(sizeof(*m));
 	struct mrc_options o = { .policy = &policy_s3fifo, .others = true, .keys_max = 1000,
-		                 .threshold = MRC_ALL, .memory = { take, give, &account } };
+		                 .threshold = MRC_ALL, .memory = { account_take, account_give, &account } };
 	enum status status;
 
 	mrc_init(m, &o);
