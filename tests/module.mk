@@ -14,7 +14,7 @@ tests_test_lru_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_s3fifo_SOURCES = tests/test_s3fifo.c
 tests_test_s3fifo_CFLAGS = $(unit_cflags)
 tests_test_s3fifo_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
-tests_test_mini_SOURCES = tests/test_mini.c
+tests_test_mini_SOURCES = tests/test_mini.c tests/support/account.h
 tests_test_mini_CFLAGS = $(unit_cflags)
 tests_test_mini_LDADD = libeviction.a libbase.a $(CRITERION_LIBS)
 tests_test_mrc_SOURCES = tests/test_mrc.c tests/support/random.h
@@ -63,12 +63,13 @@ TESTS += tests/check-layers tests/manual-check
 
 check_PROGRAMS += stress_store
 TESTS += stress_store
-stress_store_SOURCES = tests/stress_store.c tests/support/random.h
+crew_sources = tests/support/crew.c tests/support/crew.h tests/support/random.h
+stress_store_SOURCES = tests/stress_store.c $(crew_sources)
 stress_store_LDADD = $(store_libs)
 
 check_PROGRAMS += stress_references
 TESTS += stress_references
-stress_references_SOURCES = tests/stress_references.c tests/support/random.h
+stress_references_SOURCES = tests/stress_references.c $(crew_sources)
 stress_references_LDADD = $(store_libs)
 
 # net/proto

@@ -7,62 +7,30 @@
  *
  *   stress_references [threads [operations per thread [seed]]]
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eviction/policy.h"
-#include "store/store.h"
-#include "tests/support/random.h"
+#include "tests/support/crew.h"
 
 #define KEYS 3000u
 #define VALUE_MAX 20000u
-#define TURN_OPERATIONS 16u
 #define RESULTS 16
 
-static struct store *store;
-static atomic_uint now = 10;
-static atomic_uint working; /* threads that are not through */
-static atomic_bool done;
 static atomic_ulong hits, followed, results[RESULTS];
-
-struct thread_arg {
-	unsigned index;
-	unsigned operations;
-	uint64_t seed;
-};
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "stress_references: %s\n", what);
-	abort();
-}
 
 static size_t make_key(char *key, uint32_t number)
 {
 	return (size_t)sprintf(key, "k%u", number);
 }
 
-/* A value is its key's number and a byte, then that byte until the end. */
-static void check_value(struct store_thread *st, const struct item_view *view, uint32_t number)
+static void check_value(struct crew *c, struct store_thread *st, const struct item_view *view,
+                        uint32_t number)
 {
-	struct value_cursor c;
-	uint32_t found, at = 0;
-	uint8_t fill = 0;
+	uint32_t found = crew_check_value(c, st, view);
 
-	store_value_first(view, st, &c);
-	memcpy(&found, c.part, 4);
 	if (found >= KEYS || (found != number && !view->weak))
-		fail("a value of another key");
-	if (view->value_length > 4)
-		fill = (uint8_t)c.part[4];
-	do {
-		for (uint32_t i = at == 0 ? 4 : 0; i < c.part_length; i++)
-			if ((uint8_t)c.part[i] != fill)
-				fail("a torn value");
-		at += c.part_length;
-	} while (store_value_next(st, &c));
+		crew_fail(c, "a value of another key");
 	atomic_fetch_add(view->weak ? &followed : &hits, 1);
 }
 
@@ -87,8 +55,7 @@ static void set(struct store_thread *st, struct test_random *r, char *value, uin
 		memcpy(value, keys[0], spec.value_length);
 	} else {
 		spec.value_length = 4 + test_random_below(r, test_random_below(r, 10) ? 1500 : VALUE_MAX - 4);
-		memcpy(value, &number, 4);
-		memset(value + 4, (uint8_t)test_random_next(r), spec.value_length - 4);
+		crew_make_value(value, number, spec.value_length, (uint8_t)test_random_next(r));
 	}
 	/* What is appended to is no longer whole: only nothing is. */
 	if (args.mode == STORE_APPEND)
@@ -100,7 +67,7 @@ static void set(struct store_thread *st, struct test_random *r, char *value, uin
 	atomic_fetch_add(&results[store_set(st, &spec, value, &args)], 1);
 }
 
-static void operate(struct store_thread *st, struct test_random *r, char *value)
+static void operate(struct crew *c, struct store_thread *st, struct test_random *r, char *value)
 {
 	char key[16];
 	uint32_t number = test_random_below(r, KEYS);
@@ -131,147 +98,88 @@ static void operate(struct store_thread *st, struct test_random *r, char *value)
 		break;
 	default:
 		if (store_get(st, key, length, hash, &view))
-			check_value(st, &view, number);
+			check_value(c, st, &view, number);
 	}
 }
 
-static void *work(void *context)
+static void collect_some(struct crew *c, struct store_thread *st)
 {
-	struct thread_arg *arg = context;
-	struct store_thread *st = store_thread_get(store, arg->index);
-	struct test_random r = { arg->seed + arg->index * 7919 };
-	char *value = malloc(VALUE_MAX);
-
-	for (unsigned i = 0; i < arg->operations; i += TURN_OPERATIONS) {
-		store_enter(st, atomic_load(&now));
-		for (unsigned k = 0; k < TURN_OPERATIONS; k++)
-			operate(st, &r, value);
-		if (arg->index == 0 && test_random_below(&r, 4000) == 0)
-			store_flush(st);
-		store_leave(st);
-	}
-	free(value);
-	/* As an idle worker does, until all are through. */
-	for (atomic_fetch_sub(&working, 1); atomic_load(&working); sched_yield()) {
-		store_enter(st, atomic_load(&now));
-		store_leave(st);
-	}
-	return NULL;
+	/* So often that runs begin all the time. */
+	store_collect_threshold(st, 50);
+	for (unsigned i = 0; i < 8 && store_collect_step(st); i++)
+		;
 }
 
-static void *maintain(void *context)
-{
-	struct thread_arg *arg = context;
-	struct store_thread *st = store_thread_get(store, arg->index);
-	uint32_t rounds = 0;
-
-	while (!atomic_load(&done)) {
-		if (++rounds % 16 == 0)
-			atomic_fetch_add(&now, 1);
-		if (rounds % 128 == 0)
-			store_set_limit(st, rounds % 256 ? 3u << 20 : 4u << 20);
-		store_maintain(st, atomic_load(&now));
-		for (unsigned i = 0; i < 8 && store_collect_step(st); i++)
-			;
-		sched_yield();
-	}
-	return NULL;
-}
-
-static void settle(unsigned threads)
+static void settle(struct crew *c)
 {
 	for (unsigned round = 0; round < 4; round++) {
-		atomic_fetch_add(&now, 1);
-		for (unsigned i = 0; i <= threads; i++) {
-			store_enter(store_thread_get(store, i), atomic_load(&now));
-			store_leave(store_thread_get(store, i));
-		}
-		while (store_maintain(store_thread_get(store, threads), atomic_load(&now)))
-			;
-		while (store_collect_step(store_thread_get(store, threads)))
+		crew_settle(c);
+		while (store_collect_step(store_thread_get(c->store, c->threads)))
 			;
 	}
 }
 
-static void delete_all(unsigned threads)
+static void delete_all(struct crew *c)
 {
-	struct store_thread *st = store_thread_get(store, 0);
+	struct store_thread *st = store_thread_get(c->store, 0);
 	struct reference_counters n;
 	char key[16];
 
 	for (unsigned i = 0; i < KEYS; i++) {
 		size_t length = make_key(key, i);
 
-		store_enter(st, atomic_load(&now));
+		store_enter(st, atomic_load(&c->now));
 		store_delete(st, key, length, store_hash(st, key, length), &(struct delete_args){ 0 });
 		store_leave(st);
 	}
-	settle(threads);
-	store_check(store);
-	store_reference_counters(store, &n);
+	settle(c);
+	store_check(c->store);
+	store_reference_counters(c->store, &n);
 	if (n.weak_references | n.dependencies | n.holds | n.control_blocks | n.held_bytes)
-		fail("something is left of the references");
+		crew_fail(c, "something is left of the references");
 }
 
 /* One store under one policy, from start to end. */
-static void stress(const struct policy_ops *policy, unsigned threads, unsigned operations,
-                   uint64_t seed)
+static void stress(struct crew *c, const struct policy_ops *policy)
 {
 	struct store_options o = {
 		.limit_bytes = 4u << 20,
 		.item_limit_bytes = 1u << 20,
-		.thread_count = threads + 1,
 		.evict = true,
 		.held_limit_percent = 25,
 		.policy = policy,
-		.hash_seed = seed,
 	};
-	pthread_t handles[65];
-	struct thread_arg args[65];
 	struct reference_counters n;
 
-	if (threads > 64 || store_init(&store, &o) != STATUS_OK)
-		fail("no store");
-	atomic_store(&working, threads);
-	atomic_store(&done, false);
-	store_collect_threshold(store_thread_get(store, 0), 50);
 	atomic_store(&hits, 0);
 	atomic_store(&followed, 0);
 	for (unsigned i = 0; i < RESULTS; i++)
 		atomic_store(&results[i], 0);
-	for (unsigned i = 0; i <= threads; i++) {
-		args[i] = (struct thread_arg){ i, operations, seed };
-		pthread_create(&handles[i], NULL, i < threads ? work : maintain, &args[i]);
-	}
-	for (unsigned i = 0; i < threads; i++)
-		pthread_join(handles[i], NULL);
-	atomic_store(&done, true);
-	pthread_join(handles[threads], NULL);
-	settle(threads);
-	store_check(store);
-	store_reference_counters(store, &n);
+	crew_run(c, &o);
+	settle(c);
+	store_check(c->store);
+	store_reference_counters(c->store, &n);
 	printf("%s, seed %llu: %lu hits, %lu through weak references, %lu stored, %lu without a target, "
 	       "%lu past the held limit, %lu without memory, %llu died, %llu runs collected %llu\n",
-	       policy->name, (unsigned long long)seed, atomic_load(&hits), atomic_load(&followed),
+	       policy->name, (unsigned long long)c->seed, atomic_load(&hits), atomic_load(&followed),
 	       atomic_load(&results[STORE_OK]), atomic_load(&results[STORE_NOT_FOUND]),
 	       atomic_load(&results[STORE_HELD_LIMIT]), atomic_load(&results[STORE_NO_MEMORY]),
 	       (unsigned long long)n.dead_reclaimed, (unsigned long long)n.collector_runs,
 	       (unsigned long long)n.collector_entries);
 	if (!atomic_load(&hits) || !atomic_load(&followed) || !n.dead_reclaimed)
-		fail("the load exercised too little");
-	delete_all(threads);
-	store_fini(store);
+		crew_fail(c, "the load exercised too little");
+	delete_all(c);
+	store_fini(c->store);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned threads = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
-	unsigned operations = argc > 2 ? (unsigned)atoi(argv[2]) : 50000;
-	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : test_seed(42);
-	unsigned policies = 0;
+	static struct crew crew = {
+		.name = "stress_references",
+		.value_max = VALUE_MAX,
+		.operate = operate,
+		.maintain = collect_some,
+	};
 
-	for (; policy_at(policies); policies++)
-		stress(policy_at(policies), threads, operations, seed);
-	printf("%u passed, 0 failed\n", policies);
-	return 0;
+	return crew_main(&crew, argc, argv, stress);
 }
