@@ -287,15 +287,24 @@ static unsigned conn_parse_batch(struct conn *c, struct input *in, unsigned limi
 	return count;
 }
 
-/* A base64 key was decoded where it stood; that is undone. */
-static void restore_key(const struct request *rq)
+static void restore_base64(const char *key, size_t length)
 {
 	char text[BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX)];
+	char *end = base64_encode(text, key, length);
 
-	if (rq->meta == NULL || !META_HAS(rq->meta, 'b'))
+	memcpy((char *)(uintptr_t)key, text, (size_t)(end - text));
+}
+
+/* Base64 keys were decoded where they stood; that is undone. */
+static void restore_keys(const struct request *rq)
+{
+	const struct meta_args *meta = rq->meta;
+
+	if (meta == NULL || !META_HAS(meta, 'b'))
 		return;
-	char *end = base64_encode(text, rq->key, rq->key_length);
-	memcpy((char *)(uintptr_t)rq->key, text, (size_t)(end - text));
+	restore_base64(rq->key, rq->key_length);
+	for (unsigned i = 0; i < meta->reference_count; i++)
+		restore_base64(meta->reference_keys + meta->references[i].offset, meta->references[i].length);
 }
 
 /* The batch's requests from `first` on were not answered: they go back to the input. Where the batch
@@ -315,7 +324,7 @@ static void conn_rewind(struct conn *c, struct input *in, unsigned first)
 		c->parser.exptime = rq->exptime;
 	}
 	for (unsigned i = first; i < batch->count; i++)
-		restore_key(&batch->requests[i]);
+		restore_keys(&batch->requests[i]);
 }
 
 /* Returns how many requests were answered; 0: more input is needed. */

@@ -317,7 +317,7 @@ Test(conn, large_and_small_values_take_turns_in_a_multiget)
 Test(conn, base64_keys_survive_being_put_back)
 {
 	enum { KEYS = 3000 };
-	char *say = malloc(KEYS * 40), *p = say;
+	char *say = malloc(KEYS * 96), *p = say;
 	size_t sent;
 
 	net_server_start(&ns, "");
@@ -325,7 +325,7 @@ Test(conn, base64_keys_survive_being_put_back)
 	set_value(writer, "foobar", 3000, 1);
 	char *value = make_value(3000, 1);
 	for (unsigned i = 0; i < KEYS; i++)
-		p += sprintf(p, "mg Zm9vYmFy b k v O%u\r\n", i);
+		p += sprintf(p, "mg Zm9vYmFy b k v O%u\r\nms YmF6 1 b DZm9vYmFy O%u HZm9vYmFy\r\nx\r\n", i, i);
 	sent = net_send_some(fd, say, (size_t)(p - say));
 	net_wait_stat(&ns, "stats", "blocked_connections", 1);
 	for (unsigned i = 0; i < KEYS; i++) {
@@ -333,7 +333,8 @@ Test(conn, base64_keys_survive_being_put_back)
 		snprintf(line, sizeof(line), "VA 3000 kfoobar O%u\r\n", i);
 		net_expect(fd, line);
 		net_expect_bytes(fd, value, 3000);
-		net_expect(fd, "\r\n");
+		snprintf(line, sizeof(line), "\r\nHD O%u\r\n", i);
+		net_expect(fd, line);
 		sent += net_send_some(fd, say + sent, (size_t)(p - say) - sent);
 	}
 	free(say);
