@@ -262,6 +262,7 @@ struct policy_queue {
 		struct {
 			struct fifo small;
 			size_t small_count;  /* linked in the small queue */
+			bool starved;        /* an entry was refused for lack of memory, and none made since */
 			struct chunk_hand hand;
 			uint32_t page_count;
 		} s3fifo;

@@ -320,6 +320,9 @@ unsigned evict_released(struct store_thread *st);
 /* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
  * point. */
 bool evict_batch(struct store_thread *st, struct slab_class *sc);
+/* feed_policy: a page makes room for the policy's queues, which are to move on and grow in a full cache, too.
+ * A safe point. */
+bool feed_policy(struct store_thread *st);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
 void return_stocks(struct store_thread *st, bool all);
 /* yield_drained: if pages began to drain since the last call, gives this thread's share of them. */

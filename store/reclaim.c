@@ -256,6 +256,25 @@ static bool sweep_flushed(struct store_thread *st)
 	return true;
 }
 
+bool feed_policy(struct store_thread *st)
+{
+	struct store *s = st->store;
+
+	if (!s->options.evict || budget_excess(&s->budget) || !release_page(st, NULL))
+		return false;
+	fifo_pool_feed(&s->policy_shared.fifos);
+	return true;
+}
+
+/* Once for each refusal, which was one for a thousand new items of a class. */
+static bool feed_hungry(struct store_thread *st)
+{
+	_Atomic bool *hungry = &st->store->policy_shared.fifos.hungry;
+
+	return unlikely(atomic_load_explicit(hungry, memory_order_relaxed)) &&
+	       atomic_exchange_explicit(hungry, false, memory_order_relaxed) && feed_policy(st);
+}
+
 /* One attempt to free memory that this class can use. */
 static bool make_room(struct store_thread *st, struct slab_class *sc)
 {
@@ -273,6 +292,8 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return release_empty_page(st) || st->limbo.count != 0;
 	}
 	if (evict_released(st))
+		return true;
+	if (feed_hungry(st))
 		return true;
 	if (take_page_for(st, sc))
 		return true;

@@ -125,6 +125,8 @@ static uint32_t choose_page_bytes(uint64_t limit_bytes)
 	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
 }
 
+/* Of the policy's queues, kept charged (fifo.h): 64 KB at most, an eighth of what they have. */
+#define FIFO_RESERVE_BLOCKS 16
 /* Where nothing is evicted, the cache leaves one part in so many of the budget to connections and what
  * they have half-read; otherwise who is to delete something could not say so. */
 #define NO_EVICTION_SPARE_SHARE 32
@@ -211,6 +213,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 	                       limit_max / CHUNK_MIN_BYTES,
 	                       (uint32_t)(limit_max / page_bytes + 2)) != STATUS_OK)
 		goto unmap_store;
+	s->policy_shared.fifos.reserve_max = FIFO_RESERVE_BLOCKS;
 	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)
 		goto fini_policy;
 	if (index_init(&s->index, &s->budget, limit_max, &callbacks) != STATUS_OK)
