@@ -17,7 +17,8 @@
  */
 #include "store/internal.h"
 
-#define DRAIN_TRIES 300u
+#define DRAIN_SPINS 300u
+#define DRAIN_SLEEPS 100u /* a tenth of a millisecond each, for a thread that lost its core in its turn */
 #define STEAL_TRIES 8u
 /* How often a class looks at the others, in its eviction batches, where nothing says that it gains. */
 #define COMPARE_EVERY 4u
@@ -381,15 +382,23 @@ static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_
 /* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
 static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
 {
+	struct epoch *e = &st->store->epoch;
+	uint64_t stamp = epoch_stamp(e);
 	unsigned spins = 0;
 
-	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
+	epoch_advance(e);
+	for (unsigned i = 0; i < DRAIN_SPINS + DRAIN_SLEEPS; i++) {
 		reclaim(st);
 		quiesce(st);
 		yield_drained(st);
 		if (page_is_closed(st->store, sc, page_number))
 			return true;
-		lock_backoff(&spins);
+		if (i < DRAIN_SPINS)
+			lock_backoff(&spins);
+		else if (epoch_min(e) <= stamp)
+			sleep_outside(st);
+		else
+			break;
 	}
 	return false;
 }

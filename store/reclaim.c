@@ -6,9 +6,10 @@
 
 #include "store/internal.h"
 
-/* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
- * microseconds; past the spins of lock_backoff each try yields the core. */
-#define WAIT_TRIES 20000u
+/* Tries before an allocation gives up waiting for other threads' turns to end, some seconds. A turn is tens of
+ * microseconds, but who is in one may have lost its core: then everybody sleeps instead of evicting more. */
+#define WAIT_TRIES 40000u
+#define PATIENCE 128u /* tries before more is evicted though much waits already: as many spins as sleeps */
 #define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
@@ -316,7 +317,7 @@ void sleep_outside(struct store_thread *st)
 static bool refill(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
-	unsigned spins = 0, failures = 0;
+	unsigned spins = 0, failures = 0, waits = 0;
 
 	for (unsigned i = 0; i < WAIT_TRIES; i++) {
 		reclaim_for(st, sc);
@@ -324,10 +325,12 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		if (sk->count || stock_from_pages(st, sc))
 			return true;
 		/* Evicting again would not help what only waits for other threads' turns. */
-		if (st->limbo.count >= ENOUGH_WAITING) {
-			lock_backoff(&spins);
-			if (i % 64 != 63)
-				continue;
+		if (st->limbo.count >= ENOUGH_WAITING && ++waits % PATIENCE != 0) {
+			if (waits % PATIENCE < PATIENCE / 2)
+				lock_backoff(&spins);
+			else
+				sleep_outside(st);
+			continue;
 		}
 		uint32_t waiting = st->limbo.count;
 		bool made = make_room(st, sc);
