@@ -4,8 +4,8 @@
 
 #include "net/conn.h"
 
-/* Of one step of gc collect as a task; after some of them it is the others' turn. */
-#define TURN_US 100u
+/* Of gc collect, then it is the others' turn: whoever's request comes in meanwhile waits so long. */
+#define TURN_US 200u
 
 struct gc_task {
 	struct task task;
@@ -13,12 +13,11 @@ struct gc_task {
 	bool noreply;
 };
 
-/* Of this thread's work: while it is not running it stops nobody. */
-static uint64_t microseconds(void)
+static uint64_t microseconds(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000;
 }
 
@@ -34,12 +33,15 @@ static void note_longest(struct server *sv, uint64_t us)
 
 bool collect_some(struct server *sv, struct store_thread *st, uint32_t max_us)
 {
-	uint64_t begin = microseconds(), before = begin;
+	/* A step's is this thread's own time: what somebody else did on its core was no step. The turn's is
+	 * what others wait for, whoever took it. */
+	uint64_t before = microseconds(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t end = microseconds(CLOCK_MONOTONIC) + max_us;
 	bool more = true;
 
-	while (more && before - begin < max_us) {
+	while (more && microseconds(CLOCK_MONOTONIC) < end) {
 		more = store_collect_step(st);
-		uint64_t now = microseconds();
+		uint64_t now = microseconds(CLOCK_THREAD_CPUTIME_ID);
 		note_longest(sv, now - before);
 		before = now;
 	}
@@ -71,6 +73,7 @@ static void gc_collect(struct conn *c, bool noreply)
 		conn_reply(c, REPLY_NO_MEMORY);
 		return;
 	}
+	gt->task.long_steps = true;
 	gt->run = store_collect_begin(c->worker->store);
 	gt->noreply = noreply;
 }

@@ -133,7 +133,7 @@ static void conn_end_task(struct conn *c)
 /* False when the turn is over. */
 static bool conn_run_task(struct conn *c, struct input *in)
 {
-	for (unsigned i = 0; i < TASK_STEPS_PER_TURN; i++) {
+	for (unsigned i = 0; i < (c->task->long_steps ? 1 : TASK_STEPS_PER_TURN); i++) {
 		if (!c->task->step(c, c->task)) {
 			conn_end_task(c);
 			return true;
@@ -144,6 +144,7 @@ static bool conn_run_task(struct conn *c, struct input *in)
 			return false;
 	}
 	in->yielded = true;
+	counter_add(&c->worker->counters.conn_yields, 1);
 	return false;
 }
 

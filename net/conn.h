@@ -34,6 +34,7 @@ struct watcher;
 struct task {
 	/* One step: composes some output; false when that was the last. */
 	bool (*step)(struct conn *c, struct task *t);
+	bool long_steps; /* one of them is all that a turn has time for */
 	uint8_t size_index;
 };
 

@@ -489,6 +489,30 @@ Test(conn, a_deep_pipeline_does_not_keep_others_from_their_turn)
 	net_server_stop(&ns);
 }
 
+Test(conn, gc_collect_does_not_keep_others_from_their_turn)
+{
+	enum { CYCLES = 20000 };
+
+	net_server_start(&ns, "-m 64 --held-limit=90");
+	int gc = net_connect(&ns), fd = net_connect(&ns);
+	for (unsigned i = 0; i < CYCLES; i++) {
+		char say[128];
+		int length = sprintf(say, "set a%u 0 0 1 noreply\r\nx\r\nms b%u 1 q Ha%u\r\nx\r\nms a%u 1 q Hb%u\r\nx\r\n",
+				     i, i, i, i, i);
+		net_send(gc, say, (size_t)length);
+	}
+	net_converse(gc, "gc disable\r\n", "OK\r\n");
+	uint64_t before = net_stat(&ns, "stats", "conn_yields");
+	net_send(gc, "gc collect\r\n", 12);
+	net_converse(fd, "mn\r\n", "MN\r\n");
+	net_expect(gc, "OK ");
+	/* Forty thousand holds in five phases take some milliseconds. */
+	cr_assert_geq(net_stat(&ns, "stats", "conn_yields") - before, 4);
+	close(gc);
+	close(fd);
+	net_server_stop(&ns);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 Test(conn, a_connection_at_rest_has_no_buffer)
