@@ -37,15 +37,18 @@ bool collect_some(struct server *sv, struct store_thread *st, uint32_t max_us)
 	 * what others wait for, whoever took it. */
 	uint64_t before = microseconds(CLOCK_THREAD_CPUTIME_ID);
 	uint64_t end = microseconds(CLOCK_MONOTONIC) + max_us;
-	bool more = true;
+	enum collect_step done = COLLECT_STEP_MORE;
 
-	while (more && microseconds(CLOCK_MONOTONIC) < end) {
-		more = store_collect_step(st);
+	/* Busy: later, rather than waiting here. */
+	while (done == COLLECT_STEP_MORE && microseconds(CLOCK_MONOTONIC) < end) {
+		done = store_collect_step(st);
 		uint64_t now = microseconds(CLOCK_THREAD_CPUTIME_ID);
-		note_longest(sv, now - before);
+
+		if (done != COLLECT_STEP_BUSY)
+			note_longest(sv, now - before);
 		before = now;
 	}
-	return more;
+	return done != COLLECT_STEP_NONE;
 }
 
 /* --- gc --------------------------------------------------------------------------------------- */

@@ -22,11 +22,15 @@
 #include "store/internal.h"
 
 /* Of a step, which holds the lock: blocks looked at, each with up to 16 others behind it, and numbers
- * passed over. 15 us at a million holds, 100 us at worst. */
+ * passed over. 15 us at a million holds, 100 us at worst. What took milliseconds when it was measured was the
+ * waiting for the lock of a thread that had lost its core; a step therefore only tries it. */
 #define STEP_BLOCKS 64u
 #define STEP_NUMBERS 1024u
 #define RELEASED_BATCH 32u
-#define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks */
+#define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks, a slice at a time */
+#define STEP_TRIES 256u /* for the lock: some microseconds, as long as others have it */
+/* A block that goes may give its page back to the system: as many as this look like one step. */
+#define LOOKS_OF_FREEING 8u
 #define RELEASED_STACK 512u
 #define RELEASED_REMOVALS 256u
 _Static_assert(RELEASED_REMOVALS < LIMBO_MARGIN, "limbo takes what one call removes");
@@ -54,7 +58,8 @@ void collector_reach(struct store *s, struct block *b)
 	co->grey = block_number(&s->references.blocks, b);
 }
 
-static void mark_one(struct store *s)
+/* Returns what it cost, in blocks looked at. */
+static unsigned mark_one(struct store *s)
 {
 	struct collector *co = &s->references.collector;
 	struct block *b = block_at(&s->references.blocks, co->grey);
@@ -66,15 +71,17 @@ static void mark_one(struct store *s)
 	if (!(block_state(b) & BLOCK_DEAD))
 		n = reference_held_blocks(s, b->item, targets);
 	/* Its last reference went while it was in the list. */
-	if (b->references == 0)
-		block_free(&s->references.blocks, b);
+	bool is_over = b->references == 0;
 
+	if (is_over)
+		block_free(&s->references.blocks, b);
 	for (unsigned i = 0; i < n; i++) {
 		struct block *target = block_at(&s->references.blocks, targets[i]);
 
 		if (is_node(target))
 			collector_reach(s, target);
 	}
+	return is_over ? LOOKS_OF_FREEING : 1;
 }
 
 /* ---- use ---- */
@@ -210,8 +217,8 @@ static void step(struct store_thread *st)
 	/* What was reached comes first: a sweep would else take what it leads to. */
 	if (co->grey && (co->phase == COLLECT_MARK || co->phase == COLLECT_SWEEP ||
 	                 co->phase == COLLECT_IDLE)) {
-		for (unsigned i = 0; co->grey && i < STEP_BLOCKS; i++)
-			mark_one(s);
+		for (unsigned i = 0; co->grey && i < STEP_BLOCKS;)
+			i += mark_one(s);
 		return;
 	}
 	if (co->phase == COLLECT_IDLE)
@@ -225,12 +232,25 @@ static bool must_begin(const struct collector *co)
 	return co->full_wanted || (co->enabled && co->new_holds >= co->threshold);
 }
 
-bool store_collect_step(struct store_thread *st)
+/* Waiting for the lock would be yielding the core to who has it and lost its own, for milliseconds. */
+static bool try_lock(struct lock *lock) TRY_ACQUIRES(true, lock) NO_LOCK_ANALYSIS
+{
+	for (unsigned i = 0; i < STEP_TRIES; i++) {
+		if (lock_try(lock))
+			return true;
+		cpu_pause();
+	}
+	return false;
+}
+
+enum collect_step store_collect_step(struct store_thread *st)
 {
 	struct references *rf = &st->store->references;
 	struct collector *co = &rf->collector;
 
-	lock_acquire(&rf->blocks.lock);
+	/* A swept block may go back to its policy, whose locks are not waited for under ours. */
+	if (ring_room(st, STEP_BLOCKS) || !try_lock(&rf->blocks.lock))
+		return COLLECT_STEP_BUSY;
 	if (co->phase == COLLECT_IDLE && !co->grey && must_begin(co)) {
 		begin_run(co, co->full_wanted);
 		co->full_wanted = false;
@@ -239,7 +259,7 @@ bool store_collect_step(struct store_thread *st)
 	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(co);
 
 	lock_release(&rf->blocks.lock);
-	return more;
+	return more ? COLLECT_STEP_MORE : COLLECT_STEP_NONE;
 }
 
 /* ---- asking ---- */
@@ -292,7 +312,7 @@ void store_collect_threshold(struct store_thread *st, uint64_t holds)
 
 /* ---- evicting what was released ---- */
 
-static unsigned find_released(struct store *s, uint32_t *items)
+static unsigned find_released_here(struct store *s, uint32_t *items, unsigned room)
 {
 	struct references *rf = &s->references;
 	struct block_table *bt = &rf->blocks;
@@ -301,13 +321,22 @@ static unsigned find_released(struct store *s, uint32_t *items)
 	lock_acquire(&bt->lock);
 	uint32_t end = block_end_number(bt);
 
-	for (unsigned i = 0; i < RELEASED_LOOKS && i < end && n < RELEASED_BATCH; i++) {
+	for (unsigned i = 0; i < STEP_NUMBERS && i < end && n < room; i++) {
 		uint32_t number = rf->collector.evict_cursor++ % end;
 
 		if (block_is_used(bt, number) && (block_state(block_at(bt, number)) & BLOCK_RELEASED))
 			items[n++] = block_at(bt, number)->item;
 	}
 	lock_release(&bt->lock);
+	return n;
+}
+
+static unsigned find_released(struct store *s, uint32_t *items)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < RELEASED_LOOKS / STEP_NUMBERS && n < RELEASED_BATCH; i++)
+		n += find_released_here(s, items + n, RELEASED_BATCH - n);
 	return n;
 }
 

@@ -278,6 +278,8 @@ void reclaim_room(struct store_thread *st);
 /* ---- rings.c ---- */
 
 void ring_push(struct store_thread *st, uint32_t entry);
+/* ring_room: so many can be pushed from here on without waiting for a class's lock. False: they could already. */
+bool ring_room(struct store_thread *st, uint32_t entries);
 /* drain_ring, drain_rings: what one thread did, or all, reaches the policy. */
 void drain_ring(struct store *s, struct ring *ring);
 void drain_rings(struct store *s);

@@ -368,10 +368,12 @@ void reference_park(struct store_thread *st, uint64_t hash, uint32_t reference)
 	struct store *s = st->store;
 
 	lock_acquire(&s->references.blocks.lock);
-	/* Held no more, or gone: the policy finds out. */
-	if (!park(s, hash, reference))
-		ring_push(st, reference);
+	bool parked = park(s, hash, reference);
+
 	lock_release(&s->references.blocks.lock);
+	/* Held no more, or gone: the policy finds out. */
+	if (!parked)
+		ring_push(st, reference);
 }
 
 bool reference_try_park(struct store *s, uint32_t reference)
@@ -828,6 +830,7 @@ void reference_retired(struct store_thread *st, uint32_t reference, bool collect
 	if (rv.shape.holds == 0)
 		return;
 	/* The rest is given back with the item's memory: readers of this turn follow it. */
+	ring_room(st, REFERENCES_MAX);
 	lock_acquire(&bt->lock);
 	give_holds(st, &rv, collected);
 	lock_release(&bt->lock);
@@ -839,6 +842,7 @@ void reference_release(struct store_thread *st, uint32_t reference)
 	struct block_table *bt = &s->references.blocks;
 	struct reference_view rv = references_of(s, reference);
 
+	ring_room(st, REFERENCES_MAX);
 	lock_acquire(&bt->lock);
 	give_holds(st, &rv, false);
 	for (unsigned i = 0; i < rv.shape.followed; i++) {

@@ -116,3 +116,17 @@ void ring_push(struct store_thread *st, uint32_t entry)
 	ring->entries[tail % RING_ENTRIES] = entry;
 	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 }
+
+bool ring_room(struct store_thread *st, uint32_t entries)
+{
+	struct ring *ring = &st->ring;
+	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+
+	/* Others only take out. */
+	if (unlikely(RING_ENTRIES - (tail - atomic_load_explicit(&ring->head, memory_order_acquire)) <
+	             entries)) {
+		drain_ring(st->store, ring);
+		return true;
+	}
+	return false;
+}

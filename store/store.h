@@ -327,9 +327,15 @@ bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
 /* The collector of entries that hold each other: any thread, also outside a turn, and several at once.
  * store_collect_step does a bounded step of a run (it begins one when enough holds were made or one was
- * asked for); false: nothing is left to do. store_collect_begin asks for a run that spares nothing but
+ * asked for) and never waits for a thread that has what it needs. store_collect_begin asks for a run that spares nothing but
  * what was used since the last; store_collect_done says whether it is through, and what it released. */
-bool store_collect_step(struct store_thread *st);
+enum collect_step {
+	COLLECT_STEP_NONE, /* nothing is left to do */
+	COLLECT_STEP_MORE,
+	COLLECT_STEP_BUSY, /* nothing was done but to make room for it, or somebody else has what it needs, who may
+	                    * have lost its core: a good moment to do something else first */
+};
+enum collect_step store_collect_step(struct store_thread *st);
 uint64_t store_collect_begin(struct store_thread *st);
 bool store_collect_done(struct store_thread *st, uint64_t run, uint64_t *entries, uint64_t *bytes);
 void store_collect_enable(struct store_thread *st, bool enabled);
