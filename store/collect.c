@@ -26,6 +26,11 @@
  * waiting for the lock of a thread that had lost its core; a step therefore only tries it. */
 #define STEP_BLOCKS 64u
 #define STEP_NUMBERS 1024u
+/* A run looks at every block five times. It begins by itself after new holds by a share of those that there were
+ * when the last one ended, so that each pays for twenty looks, whatever there is; and if they are fewer, for as long
+ * as they are more than the threshold, after so many seconds, for at most a few hundredths of a core. */
+#define RUN_SHARE 4u
+#define RUN_SECONDS 10u
 #define RELEASED_BATCH 32u
 #define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks, a slice at a time */
 #define STEP_TRIES 256u /* for the lock: some microseconds, as long as others have it */
@@ -185,8 +190,11 @@ static void begin_run(struct collector *co, bool full)
 	co->run_entries = co->run_bytes = 0;
 }
 
-static void end_run(struct collector *co)
+static void end_run(struct references *rf)
 {
+	struct collector *co = &rf->collector;
+
+	co->last_holds = atomic_load_explicit(&rf->hold_count, memory_order_relaxed);
 	co->phase = COLLECT_IDLE;
 	co->looked_second = co->roots_second;
 	co->last_entries = co->run_entries;
@@ -198,13 +206,15 @@ static void end_run(struct collector *co)
 		co->full_runs++;
 }
 
-static void next_phase(struct collector *co, uint32_t now)
+static void next_phase(struct references *rf, uint32_t now)
 {
+	struct collector *co = &rf->collector;
+
 	co->cursor = 0;
 	if (co->phase == COLLECT_COUNT)
 		co->roots_second = now;
 	if (co->phase == COLLECT_SWEEP)
-		end_run(co);
+		end_run(rf);
 	else
 		co->phase++;
 }
@@ -224,12 +234,16 @@ static void step(struct store_thread *st)
 	if (co->phase == COLLECT_IDLE)
 		return;
 	if (co->phase == COLLECT_MARK || visit_some(st))
-		next_phase(co, st->now);
+		next_phase(&s->references, st->now);
 }
 
-static bool must_begin(const struct collector *co)
+static bool must_begin(const struct collector *co, uint32_t now)
 {
-	return co->full_wanted || (co->enabled && co->new_holds >= co->threshold);
+	if (co->full_wanted)
+		return true;
+	if (!co->enabled || co->new_holds < co->threshold)
+		return false;
+	return co->new_holds >= co->last_holds / RUN_SHARE || (int32_t)(now - co->looked_second) >= (int32_t)RUN_SECONDS;
 }
 
 /* Waiting for the lock would be yielding the core to who has it and lost its own, for milliseconds. */
@@ -251,12 +265,12 @@ enum collect_step store_collect_step(struct store_thread *st)
 	/* A swept block may go back to its policy, whose locks are not waited for under ours. */
 	if (ring_room(st, STEP_BLOCKS) || !try_lock(&rf->blocks.lock))
 		return COLLECT_STEP_BUSY;
-	if (co->phase == COLLECT_IDLE && !co->grey && must_begin(co)) {
+	if (co->phase == COLLECT_IDLE && !co->grey && must_begin(co, st->now)) {
 		begin_run(co, co->full_wanted);
 		co->full_wanted = false;
 	}
 	step(st);
-	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(co);
+	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(co, st->now);
 
 	lock_release(&rf->blocks.lock);
 	return more ? COLLECT_STEP_MORE : COLLECT_STEP_NONE;

@@ -40,8 +40,9 @@ struct collector {
 	bool enabled;    /* runs begin by themselves */
 	bool full;       /* this run spares nothing for its youth */
 	bool full_wanted;
-	uint64_t threshold; /* new holds after which a run begins */
-	uint64_t new_holds;
+	uint64_t threshold; /* new holds after which a run begins, at least */
+	uint64_t new_holds; /* since the last one began */
+	uint64_t last_holds; /* that there were when the last one ended */
 	uint32_t roots_second;  /* when this run began to look who was used */
 	uint32_t looked_second; /* when the last one did */
 	uint32_t evict_cursor;

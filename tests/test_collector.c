@@ -323,3 +323,51 @@ Test(collector, a_step_waits_for_nobody)
 	store_check(g.s);
 	graph_fini(&g);
 }
+
+/* Steps that runs took which began by themselves while so many cycles were stored. */
+static unsigned count_steps(struct graph *g, unsigned first, unsigned cycles)
+{
+	unsigned steps = 0;
+
+	for (unsigned i = first; i < first + cycles; i++) {
+		char a[16], b[16];
+
+		sprintf(a, "a%u", i);
+		sprintf(b, "b%u", i);
+		cr_assert_eq(simple_set(g->st, a, 1, NULL, 0), STORE_OK);
+		cr_assert_eq(simple_set(g->st, b, 1, a, REFERENCE_HOLD), STORE_OK);
+		cr_assert_eq(simple_set(g->st, a, 1, b, REFERENCE_HOLD), STORE_OK);
+		while (store_collect_step(g->st) != COLLECT_STEP_NONE)
+			steps++;
+	}
+	return steps;
+}
+
+Test(collector, runs_by_itself_in_proportion_to_the_holds)
+{
+	enum { CYCLES = 20000 };
+	static struct graph g;
+	struct reference_counters n;
+
+	graph_init(&g, 64u << 20, 8);
+	unsigned first = count_steps(&g, 0, CYCLES), second = count_steps(&g, CYCLES, CYCLES);
+
+	/* Each hold pays for five looks at four others; a step is 64. */
+	cr_assert_leq(first, 2 * CYCLES * 40 / 64);
+	cr_assert_leq(second, 2 * CYCLES * 40 / 64);
+	store_reference_counters(g.s, &n);
+	cr_assert_geq(n.collector_runs, 5);
+	/* Fewer than that are found too, only later. */
+	uint64_t runs = n.collector_runs;
+
+	count_steps(&g, 2 * CYCLES, 500);
+	store_reference_counters(g.s, &n);
+	cr_assert_eq(n.collector_runs, runs);
+	store_leave(g.st);
+	store_enter(g.st, 25);
+	cr_assert_gt(count_steps(&g, 2 * CYCLES + 500, 10), 0);
+	store_reference_counters(g.s, &n);
+	cr_assert_eq(n.collector_runs, runs + 1);
+	store_check(g.s);
+	graph_fini(&g);
+}
