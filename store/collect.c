@@ -31,14 +31,22 @@
  * as they are more than the threshold, after so many seconds, for at most a few hundredths of a core. */
 #define RUN_SHARE 4u
 #define RUN_SECONDS 10u
-#define RELEASED_BATCH 32u
+/* Half of what might still be held when the last run ended is: then a run begins earlier, after a smaller share of new
+ * holds, and each hold pays for some of its steps, so that it ends before the rest is held. Past FULL of the limit it
+ * spares nothing for its youth. */
+#define PRESSED_SHARE 32u
+#define PACE_STEPS 4u
+#define DRIVE_SHARE 256u /* changes of holds for which a run is worth waiting for before a store is refused */
+#define PACE_STEPS_MAX 16u /* of one store: a quarter of a millisecond */
+#define FULL_NUMERATOR 3u
+#define FULL_DENOMINATOR 4u
 #define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks, a slice at a time */
 #define STEP_TRIES 256u /* for the lock: some microseconds, as long as others have it */
 /* A block that goes may give its page back to the system: as many as this look like one step. */
 #define LOOKS_OF_FREEING 8u
 #define RELEASED_STACK 512u
-#define RELEASED_REMOVALS 256u
-_Static_assert(RELEASED_REMOVALS < LIMBO_MARGIN, "limbo takes what one call removes");
+#define RELEASED_ENOUGH 128u /* no other group is begun */
+_Static_assert(RELEASED_REMOVALS + 2 * STOCK_CHUNKS < LIMBO_MARGIN, "limbo takes what one call removes");
 
 static bool is_node(const struct block *b)
 {
@@ -111,7 +119,10 @@ static bool was_used(struct store *s, const struct block *b, uint32_t now)
 	                                                      memory_order_relaxed) ||
 	              age_seconds(age) + age_error(age) < now - co->looked_second + 1;
 
-	return recent && (!co->full || (state & STATE_FETCHED));
+	/* What a run that spares nothing released is not young again to the next. */
+	bool spares_young = !co->full && !(block_state(b) & BLOCK_RELEASED);
+
+	return recent && (spares_young || (state & STATE_FETCHED));
 }
 
 /* ---- phases ---- */
@@ -181,12 +192,41 @@ static bool visit_some(struct store_thread *st)
 	return false;
 }
 
+/* Half of what could be held when the last run ended. */
+static bool is_pressed(const struct store *s)
+{
+	const struct references *rf = &s->references;
+	uint64_t held = atomic_load_explicit(&((struct references *)rf)->held_bytes, memory_order_relaxed);
+	uint64_t before = rf->collector.last_held_bytes;
+	uint64_t limit = reference_held_limit(s);
+
+	return held > before && held - before > (limit > before ? limit - before : 0) / 2;
+}
+
+static bool is_nearly_full(const struct store *s)
+{
+	return atomic_load_explicit(&((struct store *)s)->references.held_bytes, memory_order_relaxed) >
+	       reference_held_limit(s) / FULL_DENOMINATOR * FULL_NUMERATOR;
+}
+
+void collector_note_hold(struct store *s)
+{
+	struct references *rf = &s->references;
+
+	rf->collector.new_holds++;
+	rf->collector.changes++;
+	if (unlikely(rf->collector.enabled && is_pressed(s)))
+		atomic_fetch_add_explicit(&rf->pace, PACE_STEPS, memory_order_relaxed);
+}
+
 static void begin_run(struct collector *co, bool full)
 {
 	co->phase = COLLECT_RESET;
 	co->cursor = 0;
 	co->full = full;
 	co->new_holds = 0;
+	if (full)
+		co->changes = 0;
 	co->run_entries = co->run_bytes = 0;
 }
 
@@ -195,12 +235,14 @@ static void end_run(struct references *rf)
 	struct collector *co = &rf->collector;
 
 	co->last_holds = atomic_load_explicit(&rf->hold_count, memory_order_relaxed);
+	co->last_held_bytes = atomic_load_explicit(&rf->held_bytes, memory_order_relaxed);
 	co->phase = COLLECT_IDLE;
 	co->looked_second = co->roots_second;
 	co->last_entries = co->run_entries;
 	co->last_bytes = co->run_bytes;
 	co->entries += co->run_entries;
 	co->bytes += co->run_bytes;
+	co->run_entries = co->run_bytes = 0;
 	co->runs++;
 	if (co->full)
 		co->full_runs++;
@@ -237,13 +279,16 @@ static void step(struct store_thread *st)
 		next_phase(&s->references, st->now);
 }
 
-static bool must_begin(const struct collector *co, uint32_t now)
+static bool must_begin(const struct store *s, uint32_t now)
 {
+	const struct collector *co = &s->references.collector;
+
 	if (co->full_wanted)
 		return true;
 	if (!co->enabled || co->new_holds < co->threshold)
 		return false;
-	return co->new_holds >= co->last_holds / RUN_SHARE || (int32_t)(now - co->looked_second) >= (int32_t)RUN_SECONDS;
+	return co->new_holds >= co->last_holds / (is_pressed(s) ? PRESSED_SHARE : RUN_SHARE) ||
+	       (int32_t)(now - co->looked_second) >= (int32_t)RUN_SECONDS;
 }
 
 /* Waiting for the lock would be yielding the core to who has it and lost its own, for milliseconds. */
@@ -265,12 +310,12 @@ enum collect_step store_collect_step(struct store_thread *st)
 	/* A swept block may go back to its policy, whose locks are not waited for under ours. */
 	if (ring_room(st, STEP_BLOCKS) || !try_lock(&rf->blocks.lock))
 		return COLLECT_STEP_BUSY;
-	if (co->phase == COLLECT_IDLE && !co->grey && must_begin(co, st->now)) {
-		begin_run(co, co->full_wanted);
+	if (co->phase == COLLECT_IDLE && !co->grey && must_begin(st->store, st->now)) {
+		begin_run(co, co->full_wanted || is_nearly_full(st->store));
 		co->full_wanted = false;
 	}
 	step(st);
-	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(co, st->now);
+	bool more = co->phase != COLLECT_IDLE || co->grey || must_begin(st->store, st->now);
 
 	lock_release(&rf->blocks.lock);
 	return more ? COLLECT_STEP_MORE : COLLECT_STEP_NONE;
@@ -324,34 +369,100 @@ void store_collect_threshold(struct store_thread *st, uint64_t holds)
 	lock_release(&rf->blocks.lock);
 }
 
+/* ---- for who needs memory ---- */
+
+void collect_pace(struct store_thread *st)
+{
+	_Atomic uint32_t *pace = &st->store->references.pace;
+
+	if (likely(atomic_load_explicit(pace, memory_order_relaxed) == 0))
+		return;
+	uint32_t steps = MIN(atomic_exchange_explicit(pace, 0, memory_order_relaxed), PACE_STEPS_MAX);
+
+	while (steps-- > 0 && store_collect_step(st) == COLLECT_STEP_MORE)
+		;
+}
+
+/* Ever, with those of the run that is under way. */
+static uint64_t released_ever(const struct collector *co)
+{
+	return co->entries + co->run_entries;
+}
+
+/* Is there anything for a full run, since the last one? Begins it. Without a change of holds there may still be what
+ * is used no more; that is looked for beside the work, once a second. */
+static bool begin_for_room(struct collector *co, uint32_t now)
+{
+	if (!co->enabled)
+		return false;
+	if (co->phase != COLLECT_IDLE && co->full)
+		return true;
+	bool changed = co->changes > co->last_holds / DRIVE_SHARE;
+
+	co->full_wanted |= changed || co->asked_second != now;
+	co->asked_second = now;
+	return changed;
+}
+
+/* A full run to its end, or until it released something; false: it did not, or there is nothing for one. */
+static bool drive(struct store_thread *st)
+{
+	struct references *rf = &st->store->references;
+	struct collector *co = &rf->collector;
+	unsigned spins = 0;
+
+	lock_acquire(&rf->blocks.lock);
+	uint64_t before = released_ever(co), run = co->full_runs + 1;
+	bool going = begin_for_room(co, st->now), released = false;
+
+	lock_release(&rf->blocks.lock);
+	while (going && !released) {
+		quiesce(st);
+		if (store_collect_step(st) == COLLECT_STEP_BUSY)
+			lock_backoff(&spins);
+		lock_acquire(&rf->blocks.lock);
+		released = released_ever(co) > before;
+		going = co->full_runs < run;
+		lock_release(&rf->blocks.lock);
+	}
+	return released;
+}
+
+bool collect_for_room(struct store_thread *st)
+{
+	/* One that was under way may have passed what is garbage now. */
+	return drive(st) || drive(st);
+}
+
 /* ---- evicting what was released ---- */
 
-static unsigned find_released_here(struct store *s, uint32_t *items, unsigned room)
+/* From the cursor on, within a slice; 0: none. */
+static uint32_t find_released_here(struct store *s)
 {
 	struct references *rf = &s->references;
 	struct block_table *bt = &rf->blocks;
-	unsigned n = 0;
+	uint32_t item = 0;
 
 	lock_acquire(&bt->lock);
 	uint32_t end = block_end_number(bt);
 
-	for (unsigned i = 0; i < STEP_NUMBERS && i < end && n < room; i++) {
+	for (unsigned i = 0; i < STEP_NUMBERS && i < end && !item; i++) {
 		uint32_t number = rf->collector.evict_cursor++ % end;
 
 		if (block_is_used(bt, number) && (block_state(block_at(bt, number)) & BLOCK_RELEASED))
-			items[n++] = block_at(bt, number)->item;
+			item = block_at(bt, number)->item;
 	}
 	lock_release(&bt->lock);
-	return n;
+	return item;
 }
 
-static unsigned find_released(struct store *s, uint32_t *items)
+static uint32_t find_released(struct store *s)
 {
-	unsigned n = 0;
+	uint32_t item = 0;
 
-	for (unsigned i = 0; i < RELEASED_LOOKS / STEP_NUMBERS && n < RELEASED_BATCH; i++)
-		n += find_released_here(s, items + n, RELEASED_BATCH - n);
-	return n;
+	for (unsigned i = 0; i < RELEASED_LOOKS / STEP_NUMBERS && !item; i++)
+		item = find_released_here(s);
+	return item;
 }
 
 /* Of what the item holds, what was released with it. */
@@ -371,24 +482,38 @@ static unsigned released_targets(struct store *s, uint32_t item, uint32_t *items
 	return n;
 }
 
-/* Group by group: with its holder gone an entry is released no more, but it goes all the same. */
+/* One of the group, and what it holds, and so on. What is left of a group that is not all evicted is held by an entry
+ * that can be evicted, which is no garbage to the next run: that protects it again. */
+unsigned evict_group(struct store_thread *st, uint32_t first, unsigned max_removals)
+{
+	struct store *s = st->store;
+	uint32_t stack[RELEASED_STACK] = { first };
+	unsigned n = 1, removed = 0;
+
+	/* No safe point since: all that were items then are readable still. */
+	while (n > 0 && removed < max_removals) {
+		uint32_t item = stack[--n];
+
+		n += released_targets(s, item, stack + n, RELEASED_STACK - n);
+		removed += remove_reference(st, item, ENDED_COLLECTED);
+	}
+	return removed;
+}
+
 unsigned evict_released(struct store_thread *st)
 {
 	struct store *s = st->store;
-	uint32_t stack[RELEASED_STACK];
 	unsigned removed = 0;
 
 	if (likely(atomic_load_explicit(&s->references.released_count, memory_order_relaxed) == 0))
 		return 0;
 	reclaim_room(st);
-	unsigned n = find_released(s, stack);
+	for (unsigned i = 0; i < RELEASED_ENOUGH && removed < RELEASED_ENOUGH; i++) {
+		uint32_t first = find_released(s);
 
-	/* No safe point since: all that were items then are readable still. */
-	while (n > 0 && removed < RELEASED_REMOVALS) {
-		uint32_t item = stack[--n];
-
-		n += released_targets(s, item, stack + n, RELEASED_STACK - n);
-		removed += remove_reference(st, item, ENDED_COLLECTED);
+		if (!first)
+			break;
+		removed += evict_group(st, first, RELEASED_REMOVALS - removed);
 	}
 	return removed;
 }

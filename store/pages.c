@@ -373,6 +373,8 @@ static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_
 {
 	uint32_t head;
 
+	/* A page may have more chunks than limbo has places. First, for the reason above. */
+	reclaim_room(st);
 	if (look_at_chunk(st->store, sc, reference, &head) == CHUNK_ITEM &&
 	    is_worth_keeping(st, sc, reference) && relocate(st, sc, reference))
 		return;

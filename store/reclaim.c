@@ -178,6 +178,12 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t victim = victims[i] & ~VICTIM_PROVEN;
+
+		if (unlikely(item_word(chunk_item(s, victim)) & WORD_REFERRED) && removed < EVICT_BATCH &&
+		    reference_protection(s, hashes[i], victim) == PROTECTION_RELEASED) {
+			removed += evict_group(st, victim, RELEASED_REMOVALS);
+			continue;
+		}
 		enum removal removal = evict_reference(st, victim, hashes[i],
 		                                       victims[i] & VICTIM_PROVEN);
 
@@ -302,7 +308,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return true;
 	if (st->limbo.count)
 		return true;
-	return release_page(st, sc);
+	return release_page(st, sc) || collect_for_room(st);
 }
 
 void sleep_outside(struct store_thread *st)

@@ -285,6 +285,12 @@ static uint64_t bytes_of(const struct store *s, uint32_t reference)
 	return item_stored_bytes(slab_class_of(&s->slab, reference), chunk_item(s, reference));
 }
 
+/* What holding this item keeps from eviction: its control block is as large as a small item, and stays as long. */
+static uint64_t held_cost(const struct store *s, uint32_t reference)
+{
+	return bytes_of(s, reference) + sizeof(struct block);
+}
+
 static bool may_hold(const struct store *s, uint64_t less, uint64_t more)
 {
 	uint64_t held = atomic_load_explicit(&((struct store *)s)->references.held_bytes,
@@ -307,7 +313,7 @@ static void protect(struct store *s, struct block *b) REQUIRES(s->references.blo
 
 	forget_release(s, b);
 
-	atomic_fetch_add_explicit(&s->references.held_bytes, bytes_of(s, item), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->references.held_bytes, held_cost(s, item), memory_order_relaxed);
 	count_held_pages(s, item, 1);
 	block_change(b, 0, BLOCK_PROTECTED);
 }
@@ -331,7 +337,7 @@ static void unprotect(struct store_thread *st, struct block *b, bool stays)
 	if (!(block_state(b) & BLOCK_PROTECTED))
 		return;
 	unpark(st, b, stays);
-	atomic_fetch_sub_explicit(&s->references.held_bytes, bytes_of(s, item), memory_order_relaxed);
+	atomic_fetch_sub_explicit(&s->references.held_bytes, held_cost(s, item), memory_order_relaxed);
 	count_held_pages(s, item, -1);
 	block_change(b, BLOCK_PROTECTED, 0);
 }
@@ -411,12 +417,12 @@ uint64_t reference_unprotect(struct store_thread *st, struct block *b)
 	unprotect(st, b, true);
 	block_change(b, 0, BLOCK_RELEASED);
 	atomic_fetch_add_explicit(&s->references.released_count, 1, memory_order_relaxed);
-	return bytes_of(s, b->item);
+	return held_cost(s, b->item);
 }
 
 void reference_protect_again(struct store *s, struct block *b)
 {
-	if (may_hold(s, 0, bytes_of(s, b->item)))
+	if (may_hold(s, 0, held_cost(s, b->item)))
 		protect(s, b);
 }
 
@@ -441,7 +447,7 @@ static enum store_result take(struct store *s, struct block *b, enum reference_k
 		uint32_t state = block_state(b);
 
 		if (!(state & BLOCK_PROTECTED)) {
-			if (!may_hold(s, 0, bytes_of(s, b->item)))
+			if (!may_hold(s, 0, held_cost(s, b->item)))
 				return STORE_HELD_LIMIT;
 			protect(s, b);
 		}
@@ -449,7 +455,7 @@ static enum store_result take(struct store *s, struct block *b, enum reference_k
 		if (state & BLOCK_RELEASED)
 			collector_reach(s, b);
 		b->holds++;
-		s->references.collector.new_holds++;
+		collector_note_hold(s);
 		stir(s, b);
 	}
 	b->references++;
@@ -478,6 +484,7 @@ static void give_hold(struct store_thread *st, struct block *b, bool collected)
 	struct store *s = st->store;
 
 	assert(b->holds > 0);
+	s->references.collector.changes++;
 	if (--b->holds == 0) {
 		unprotect(st, b, true);
 		/* An entry that can be evicted now: what it holds is held by one. */
@@ -553,10 +560,12 @@ static enum store_result acquire(struct store_thread *st, const char *key, size_
 		bool made;
 		enum store_result result = acquire_one(st, key, key_length, kind, number, &made);
 
-		if (made)
+		if (made && result != STORE_HELD_LIMIT)
 			return result;
-		if (!st->store->options.evict || !release_page(st, NULL))
-			break;
+		if (!made && st->store->options.evict && (evict_released(st) || release_page(st, NULL)))
+			continue;
+		if (!collect_for_room(st))
+			return result;
 	}
 	return STORE_NO_MEMORY;
 }
@@ -585,6 +594,10 @@ enum store_result reference_acquire(struct store_thread *st, uint32_t reference,
 		else
 			store_u32(rv.followed + 4 * followed++, number << KIND_BITS | kind);
 	}
+	collect_pace(st);
+	/* Its key may be held, and what it has to be replaced with is no smaller for that; there is no safe point then. */
+	if (!may_hold(s, 0, held_cost(s, reference)))
+		collect_for_room(st);
 	return STORE_OK;
 }
 
@@ -702,7 +715,7 @@ bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uin
 	if (b) {
 		bool held = block_state(b) & BLOCK_PROTECTED;
 
-		replaced = !held || may_hold(s, bytes_of(s, old), bytes_of(s, reference));
+		replaced = !held || may_hold(s, held_cost(s, old), held_cost(s, reference));
 		if (replaced) {
 			if (held)
 				unprotect(st, b, false);
@@ -938,7 +951,7 @@ void reference_check(struct store *s)
 		parked += (state & BLOCK_PARKED) != 0;
 		assert(!(state & BLOCK_PARKED) || (state & BLOCK_PROTECTED));
 		if (state & BLOCK_PROTECTED)
-			held += bytes_of(s, b->item);
+			held += held_cost(s, b->item);
 	}
 	assert(held == s->references.held_bytes);
 	assert(released == s->references.released_count);

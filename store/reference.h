@@ -43,6 +43,9 @@ struct collector {
 	uint64_t threshold; /* new holds after which a run begins, at least */
 	uint64_t new_holds; /* since the last one began */
 	uint64_t last_holds; /* that there were when the last one ended */
+	uint64_t last_held_bytes; /* the same */
+	uint64_t changes;    /* of holds, since a full one began */
+	uint32_t asked_second; /* when one was wanted that nothing else asked for */
 	uint32_t roots_second;  /* when this run began to look who was used */
 	uint32_t looked_second; /* when the last one did */
 	uint32_t evict_cursor;
@@ -67,6 +70,7 @@ struct references {
 	/* atomic */
 	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
 	_Atomic uint64_t parked_count;   /* PARKED, the same */
+	_Atomic uint32_t pace;   /* steps that stores owe to the collector */
 	_Atomic uint64_t events; /* ends and changes by which something else ended */
 	_Atomic uint64_t dying;  /* references by which that was, since the last pass of dead.c began */
 	_Atomic uint64_t held_bytes; /* written under the lock */
@@ -151,8 +155,9 @@ unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32
 uint64_t reference_unprotect(struct store_thread *st, struct block *b);
 /* reference_protect_again: gives it back, if the held bytes allow. */
 void reference_protect_again(struct store *s, struct block *b);
-/* collector_reach: the block is reached by a run. */
+/* collector_reach: the block is reached by a run. collector_note_hold: there is one hold more. */
 void collector_reach(struct store *s, struct block *b);
+void collector_note_hold(struct store *s);
 
 uint64_t reference_held_limit(const struct store *s);
 /* reference_check: asserts the invariants; no other thread active. */

@@ -371,3 +371,80 @@ Test(collector, runs_by_itself_in_proportion_to_the_holds)
 	store_check(g.s);
 	graph_fini(&g);
 }
+
+/* A cycle of so many; the first store that is not kept ends it. */
+static enum store_result store_cycle(struct graph *g, unsigned number, unsigned length)
+{
+	char first[24], key[24], target[24];
+	enum store_result result;
+
+	sprintf(first, "c%u.0", number);
+	strcpy(target, first);
+	result = simple_set(g->st, first, 1, NULL, 0);
+	for (unsigned i = 1; i < length && result == STORE_OK; i++) {
+		sprintf(key, "c%u.%u", number, i);
+		result = simple_set(g->st, key, 1, target, REFERENCE_HOLD);
+		strcpy(target, key);
+	}
+	return result == STORE_OK ? simple_set(g->st, first, 1, target, REFERENCE_HOLD) : result;
+}
+
+Test(collector, stores_drive_it_on_before_they_are_refused)
+{
+	static const unsigned lengths[] = { 2, 100, 400 };
+	static struct graph g;
+
+	for (unsigned k = 0; k < 3; k++) {
+		graph_init(&g, 8u << 20, 9);
+		/* Nobody else does a step. */
+		for (unsigned i = 0; i < 200000 / lengths[k]; i++)
+			cr_assert_eq(store_cycle(&g, i, lengths[k]), STORE_OK, "cycle %u of %u", i, lengths[k]);
+		store_check(g.s);
+		graph_fini(&g);
+	}
+}
+
+Test(collector, what_is_held_and_reached_is_refused_past_the_limit)
+{
+	static struct graph g;
+	struct reference_counters n;
+	char key[24], target[24] = "node0";
+	enum store_result result = STORE_OK;
+	unsigned i;
+
+	graph_init(&g, 8u << 20, 10);
+	for (i = 0; i < 200000 && result == STORE_OK; i++) {
+		sprintf(key, "h%u", i);
+		result = simple_set(g.st, key, 1, target, REFERENCE_HOLD);
+		strcpy(target, key);
+	}
+	cr_assert_eq(result, STORE_HELD_LIMIT);
+	store_reference_counters(g.s, &n);
+	/* With their control blocks: half of all memory, as the limit says. */
+	cr_assert_geq(n.held_bytes, (uint64_t)n.control_blocks * 64);
+	cr_assert_leq(n.held_bytes, n.held_limit_bytes);
+	cr_assert_eq(simple_set(g.st, "plain", 1, NULL, 0), STORE_OK);
+	store_check(g.s);
+	graph_fini(&g);
+}
+
+Test(collector, what_it_released_is_not_young_to_the_next_run)
+{
+	static struct graph g;
+	struct reference_counters n;
+	uint64_t entries, bytes;
+
+	graph_init(&g, 16u << 20, 11);
+	cr_assert_eq(store_cycle(&g, 0, 10), STORE_OK);
+	collect(&g, &entries, &bytes);
+	cr_assert_eq(entries, 10);
+	store_collect_threshold(g.st, 20);
+	cr_assert_eq(store_cycle(&g, 1, 30), STORE_OK);
+	while (store_collect_step(g.st))
+		;
+	store_reference_counters(g.s, &n);
+	cr_assert_eq(n.collector_runs, 2);
+	cr_assert_eq(g.s->references.released_count, 10);
+	store_check(g.s);
+	graph_fini(&g);
+}
