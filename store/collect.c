@@ -40,7 +40,7 @@
 #define PACE_STEPS_MAX 16u /* of one store: a quarter of a millisecond */
 #define FULL_NUMERATOR 3u
 #define FULL_DENOMINATOR 4u
-#define RELEASED_LOOKS 16384u /* for the first of them: a megabyte of blocks, a slice at a time */
+#define RELEASED_LOOKS 65536u /* for the first of them: four megabytes of blocks, a slice at a time */
 #define STEP_TRIES 256u /* for the lock: some microseconds, as long as others have it */
 /* A block that goes may give its page back to the system: as many as this look like one step. */
 #define LOOKS_OF_FREEING 8u
@@ -484,7 +484,7 @@ static unsigned released_targets(struct store *s, uint32_t item, uint32_t *items
 
 /* One of the group, and what it holds, and so on. What is left of a group that is not all evicted is held by an entry
  * that can be evicted, which is no garbage to the next run: that protects it again. */
-unsigned evict_group(struct store_thread *st, uint32_t first, unsigned max_removals)
+static unsigned evict_group(struct store_thread *st, uint32_t first, unsigned max_removals)
 {
 	struct store *s = st->store;
 	uint32_t stack[RELEASED_STACK] = { first };
@@ -498,6 +498,16 @@ unsigned evict_group(struct store_thread *st, uint32_t first, unsigned max_remov
 		removed += remove_reference(st, item, ENDED_COLLECTED);
 	}
 	return removed;
+}
+
+unsigned evict_if_released(struct store_thread *st, uint32_t reference)
+{
+	struct store *s = st->store;
+
+	if (likely(!(item_word(chunk_item(s, reference)) & WORD_REFERRED)) ||
+	    reference_protection(s, item_hash(s, reference), reference) != PROTECTION_RELEASED)
+		return 0;
+	return evict_group(st, reference, RELEASED_REMOVALS);
 }
 
 unsigned evict_released(struct store_thread *st)

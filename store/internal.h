@@ -319,9 +319,10 @@ unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
 /* evict_released (collect.c): evicts entries that the collector released. A safe point. Returns how
  * many. */
 unsigned evict_released(struct store_thread *st);
-/* evict_group: one of them and what it holds. Returns how many, at most max_removals. */
+/* evict_if_released: this item, which was one since the last safe point, and what it holds, if it is one of them.
+ * Returns how many, at most RELEASED_REMOVALS. */
 #define RELEASED_REMOVALS 256u
-unsigned evict_group(struct store_thread *st, uint32_t first, unsigned max_removals);
+unsigned evict_if_released(struct store_thread *st, uint32_t reference);
 /* collect_pace: what stores owe to a run that must be through before more may not be held; collect_for_room: nothing
  * else can be given back: a run to its end, if there may be anything for it. True: it released some. Safe points, no
  * lock is held. */

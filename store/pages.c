@@ -364,6 +364,8 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	} else if (kind != CHUNK_ITEM) {
 		return;
 	}
+	if (evict_if_released(st, reference))
+		return;
 	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
 
 	evict_reference(st, reference, item_hash(s, reference), proven);

@@ -179,11 +179,11 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t victim = victims[i] & ~VICTIM_PROVEN;
 
-		if (unlikely(item_word(chunk_item(s, victim)) & WORD_REFERRED) && removed < EVICT_BATCH &&
-		    reference_protection(s, hashes[i], victim) == PROTECTION_RELEASED) {
-			removed += evict_group(st, victim, RELEASED_REMOVALS);
+		unsigned group = removed < EVICT_BATCH ? evict_if_released(st, victim) : 0;
+
+		removed += group;
+		if (unlikely(group))
 			continue;
-		}
 		enum removal removal = evict_reference(st, victim, hashes[i],
 		                                       victims[i] & VICTIM_PROVEN);
 

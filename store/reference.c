@@ -482,6 +482,8 @@ static void give(struct store *s, struct block *b, enum reference_kind kind)
 static void give_hold(struct store_thread *st, struct block *b, bool collected)
 {
 	struct store *s = st->store;
+	/* Of a group that is evicted this is the next: to a run under way nothing is reached by that. */
+	bool is_garbage = collected && (block_state(b) & BLOCK_RELEASED);
 
 	assert(b->holds > 0);
 	s->references.collector.changes++;
@@ -492,7 +494,8 @@ static void give_hold(struct store_thread *st, struct block *b, bool collected)
 			collector_reach(s, b);
 		forget_release(s, b);
 	}
-	stir(s, b);
+	if (!is_garbage)
+		stir(s, b);
 	b->references--;
 	free_unreferred(s, b);
 }

@@ -448,3 +448,27 @@ Test(collector, what_it_released_is_not_young_to_the_next_run)
 	store_check(g.s);
 	graph_fini(&g);
 }
+
+Test(collector, a_group_that_is_evicted_during_a_run_stays_released)
+{
+	static struct graph g;
+	struct item_view view;
+	uint64_t entries, bytes;
+
+	graph_init(&g, 16u << 20, 12);
+	cr_assert_eq(store_cycle(&g, 0, 10), STORE_OK);
+	collect(&g, &entries, &bytes);
+	cr_assert_eq(g.s->references.released_count, 10);
+	uint64_t run = store_collect_begin(g.st);
+
+	while (g.s->references.collector.phase != COLLECT_SWEEP)
+		store_collect_step(g.st);
+	cr_assert(store_peek(g.st, "c0.5", 4, store_hash(g.st, "c0.5", 4), &view));
+	cr_assert(remove_reference(g.st, view.reference, ENDED_COLLECTED));
+	while (!store_collect_done(g.st, run, &entries, &bytes))
+		store_collect_step(g.st);
+	/* But for the one that it held, which is held no more and goes next. */
+	cr_assert_eq(g.s->references.released_count, 8);
+	store_check(g.s);
+	graph_fini(&g);
+}
