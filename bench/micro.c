@@ -92,20 +92,32 @@ static struct store *open_store(uint64_t limit_bytes, unsigned threads)
 	return s;
 }
 
-static void set_key(struct store_thread *st, uint32_t number, const char *value)
+/* The key that the number's entry refers to, if it does. */
+static void make_target(char *key, uint32_t number)
 {
-	char key[KEY_BYTES];
-
 	make_key(key, number);
+	key[0] = 'L';
+}
+
+/* An entry of its own, or with one reference to `target`, whose key then is the value of a weak one. */
+static void set_entry(struct store_thread *st, const char *key, const char *value, const char *target,
+                      enum reference_kind kind)
+{
+	struct reference_list list = { .count = 1, .targets[0] = { target, KEY_BYTES, (uint8_t)kind } };
+	bool weak = target && kind == REFERENCE_WEAK;
 	struct item_spec spec = {
 		.key = key,
 		.key_length = KEY_BYTES,
 		.hash = store_hash(st, key, KEY_BYTES),
-		.value_length = VALUE_BYTES,
+		.value_length = weak ? KEY_BYTES : VALUE_BYTES,
 	};
 	struct commit_args args = { .mode = STORE_SET };
 
-	if (store_set(st, &spec, value, &args) != STORE_OK)
+	if (target) {
+		args.references = &list;
+		spec.references = reference_list_shape(&list);
+	}
+	if (store_set(st, &spec, weak ? target : value, &args) != STORE_OK)
 		tool_fail("a set was refused");
 }
 
@@ -163,15 +175,29 @@ static unsigned get_batch(struct store_thread *st, const uint32_t *numbers, char
 	return hits;
 }
 
-static void fill(struct store_thread *st, uint32_t key_count)
+enum entries { ENTRIES_PLAIN, ENTRIES_DEPENDENT, ENTRIES_WEAK };
+
+static void fill(struct store_thread *st, uint32_t key_count, enum entries entries)
 {
-	char value[VALUE_BYTES];
+	static const char tag[] = "larder:tag_____";
+	char key[KEY_BYTES], target[KEY_BYTES], value[VALUE_BYTES];
 
 	memset(value, 'v', sizeof(value));
 	for (uint32_t i = 0; i < key_count; i++) {
 		if (i % BATCH == 0)
 			store_enter(st, NOW);
-		set_key(st, i, value);
+		make_key(key, i);
+		make_target(target, i);
+		if (entries == ENTRIES_DEPENDENT && i == 0)
+			set_entry(st, tag, value, NULL, REFERENCE_LIFE);
+		if (entries == ENTRIES_WEAK)
+			set_entry(st, target, value, NULL, REFERENCE_WEAK);
+		if (entries == ENTRIES_PLAIN)
+			set_entry(st, key, value, NULL, REFERENCE_LIFE);
+		else if (entries == ENTRIES_DEPENDENT)
+			set_entry(st, key, value, tag, REFERENCE_LIFE);
+		else
+			set_entry(st, key, value, target, REFERENCE_WEAK);
 		if (i % BATCH == BATCH - 1 || i == key_count - 1)
 			store_leave(st);
 	}
@@ -179,24 +205,40 @@ static void fill(struct store_thread *st, uint32_t key_count)
 
 /* ---- figures ---- */
 
-enum kind { MAKE_KEY, HASH, PARSE_GET, PARSE_MG, PARSE_SET, GET_HIT, GET_MISS, SET_OVER, SET_NEW, SET_EVICT };
+enum kind {
+	MAKE_KEY,
+	HASH,
+	PARSE_GET,
+	PARSE_MG,
+	PARSE_SET,
+	GET_HIT,
+	GET_MISS,
+	SET_OVER,
+	SET_NEW,
+	GET_DEPENDENT,
+	GET_WEAK,
+	SET_EVICT
+};
 
 static const struct figure {
 	const char *name; /* on the command line of a counted run */
 	const char *text;
 	enum kind kind;
 	bool has_keys; /* measured for each of --keys */
+	enum entries entries; /* what there is */
 } figures[] = {
-	{ "key", "a random key made (in all below)", MAKE_KEY, false },
-	{ "hash", "hash of a 15-byte key", HASH, false },
-	{ "parse-get", "parse \"get KEY\"", PARSE_GET, false },
-	{ "parse-mg", "parse \"mg KEY v\"", PARSE_MG, false },
-	{ "parse-set", "parse \"set KEY 0 0 100\"", PARSE_SET, false },
-	{ "get-hit", "get, hit", GET_HIT, true },
-	{ "get-miss", "get, miss", GET_MISS, true },
-	{ "set-present", "set of a present key", SET_OVER, true },
-	{ "set-new", "set of a new key", SET_NEW, true },
-	{ "set-evict", "set of a new key, cache full, one evicted", SET_EVICT, false },
+	{ "key", "a random key made (in all below)", MAKE_KEY, false, ENTRIES_PLAIN },
+	{ "hash", "hash of a 15-byte key", HASH, false, ENTRIES_PLAIN },
+	{ "parse-get", "parse \"get KEY\"", PARSE_GET, false, ENTRIES_PLAIN },
+	{ "parse-mg", "parse \"mg KEY v\"", PARSE_MG, false, ENTRIES_PLAIN },
+	{ "parse-set", "parse \"set KEY 0 0 100\"", PARSE_SET, false, ENTRIES_PLAIN },
+	{ "get-hit", "get, hit", GET_HIT, true, ENTRIES_PLAIN },
+	{ "get-miss", "get, miss", GET_MISS, true, ENTRIES_PLAIN },
+	{ "set-present", "set of a present key", SET_OVER, true, ENTRIES_PLAIN },
+	{ "set-new", "set of a new key", SET_NEW, true, ENTRIES_PLAIN },
+	{ "get-dependent", "get with one dependency, hit", GET_DEPENDENT, true, ENTRIES_DEPENDENT },
+	{ "get-weak", "get through a weak reference, hit", GET_WEAK, true, ENTRIES_WEAK },
+	{ "set-evict", "set of a new key, cache full, one evicted", SET_EVICT, false, ENTRIES_PLAIN },
 };
 
 struct subject {
@@ -276,7 +318,7 @@ static void run_batch(struct subject *su, enum kind kind)
 	memset(buffer, 'w', sizeof(buffer));
 	if (kind == MAKE_KEY || kind == HASH)
 		hash_batch(su, numbers, kind == HASH);
-	else if (kind == GET_HIT || kind == GET_MISS)
+	else if (kind == GET_HIT || kind == GET_MISS || kind == GET_DEPENDENT || kind == GET_WEAK)
 		get_batch(su->st, numbers, buffer);
 	else
 		set_batch(su->st, numbers, buffer);
@@ -292,11 +334,12 @@ static double run_batches(struct subject *su, enum kind kind, unsigned batches)
 }
 
 /* What the figure is measured on. */
-static struct subject *subject_open(enum kind kind, uint32_t key_count)
+static struct subject *subject_open(const struct figure *f, uint32_t key_count)
 {
+	enum kind kind = f->kind;
 	struct subject *su = tool_alloc(1, sizeof(*su));
 	/* Room for twice the keys, so that new keys find memory without evicting. */
-	uint64_t limit = (uint64_t)key_count * 160 + (uint64_t)ROUNDS * ROUND_BATCHES * BATCH * 200 + (64u << 20);
+	uint64_t limit = (uint64_t)key_count * (f->entries == ENTRIES_PLAIN ? 160 : 360) + (uint64_t)ROUNDS * ROUND_BATCHES * BATCH * 200 + (64u << 20);
 
 	*su = (struct subject){ .key_count = key_count, .next_new = key_count };
 	hash_secret_init(&su->secret, 7);
@@ -307,7 +350,7 @@ static struct subject *subject_open(enum kind kind, uint32_t key_count)
 	su->s = open_store(kind == SET_EVICT ? 64u << 20 : limit, 2);
 	su->st = store_thread_get(su->s, 0);
 	if (kind != SET_EVICT) {
-		fill(su->st, key_count);
+		fill(su->st, key_count, f->entries);
 		return su;
 	}
 	for (struct store_counters sum = { 0 }; sum.evictions == 0; store_counters_sum(su->s, &sum))
@@ -348,17 +391,28 @@ static void measure_all(const uint32_t *key_counts, unsigned count)
 	for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++) {
 		if (figures[i].has_keys)
 			continue;
-		struct subject *su = subject_open(figures[i].kind, 100000);
+		struct subject *su = subject_open(&figures[i], 100000);
 
 		measure(su, &figures[i]);
 		subject_close(su);
 	}
 	for (unsigned k = 0; k < count; k++) {
-		struct subject *su = subject_open(GET_HIT, key_counts[k]);
+		struct subject *su = NULL;
+		enum entries entries = ENTRIES_PLAIN;
 
-		for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++)
-			if (figures[i].has_keys)
-				measure(su, &figures[i]);
+		/* Figures on the same entries are neighbours, and share them. */
+		for (unsigned i = 0; i < ARRAY_LENGTH(figures); i++) {
+			if (!figures[i].has_keys)
+				continue;
+			if (su && figures[i].entries != entries) {
+				subject_close(su);
+				su = NULL;
+			}
+			if (!su)
+				su = subject_open(&figures[i], key_counts[k]);
+			entries = figures[i].entries;
+			measure(su, &figures[i]);
+		}
 		subject_close(su);
 	}
 }
@@ -423,7 +477,7 @@ static void run_counted(const char *what)
 		if (strncmp(what, figures[i].name, length) != 0 ||
 		    sscanf(what + length, ":%u:%u", &key_count, &batches) != 2)
 			continue;
-		struct subject *su = subject_open(figures[i].kind, key_count);
+		struct subject *su = subject_open(&figures[i], key_count);
 
 		run_batches(su, figures[i].kind, batches);
 		subject_close(su);
@@ -552,7 +606,7 @@ static void measure_scaling(uint32_t key_count, unsigned threads_max)
 	zipf_init(&zipf, key_count, 0.99);
 	for (uint32_t i = 0; i < number_count; i++)
 		numbers[i] = (uint32_t)((zipf_draw(&zipf, &rng) * 2654435761u) % key_count);
-	fill(store_thread_get(s, 0), key_count);
+	fill(store_thread_get(s, 0), key_count, ENTRIES_PLAIN);
 	for (unsigned c = 0; c < ARRAY_LENGTH(cases); c++) {
 		double one = 0;
 
