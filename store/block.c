@@ -251,7 +251,7 @@ struct block *block_new(struct block_table *bt, uint64_t hash, uint32_t item)
 	struct block *b = page_pop(bt, bt->room_head);
 
 	b->hash = (uint32_t)hash;
-	b->references = b->holds = b->versions = b->inner = b->link = b->search = 0;
+	b->references = b->holds = b->versions = b->inner = b->link = b->search = b->told = 0;
 	atomic_store_explicit(&b->item, item, memory_order_relaxed);
 	atomic_store_explicit(&b->expiry, 0, memory_order_relaxed);
 	atomic_store_explicit(&b->version, 1, memory_order_relaxed);
@@ -288,6 +288,7 @@ void block_end(struct block_table *bt, struct block *b)
 void block_free(struct block_table *bt, struct block *b)
 {
 	assert(b->references == 0);
+	assert(b->told == 0);
 	if (!(block_state(b) & BLOCK_DEAD))
 		table_remove(bt, b);
 	bt->block_count--;

@@ -52,7 +52,7 @@ struct block {
 	uint32_t inner;      /* collector: of the holds, those of entries that are held themselves */
 	uint32_t link;       /* collector's list */
 	uint32_t search;     /* list of the search that is under way */
-	uint32_t zero;
+	uint32_t told;       /* the weak reference that keeps the way to the item in itself, 0: none */
 };
 _Static_assert(sizeof(struct block) == CACHE_LINE_BYTES, "a reader touches one line");
 

@@ -96,6 +96,7 @@ static bool basis_find(struct store_thread *st, struct basis *bs)
 		.generation = word_generation(word),
 	};
 	bs->spec.references = item_shape(bs->view.item, sc->big, word);
+	bs->spec.references.weak = bs->view.weak;
 	bs->spec.client_flags = bs->view.client_flags;
 	bs->spec.expiry = bs->view.expiry;
 	bs->spec.marks = bs->view.marks & ITEM_KEY_BINARY;

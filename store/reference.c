@@ -74,6 +74,15 @@ void store_reference_counters(const struct store *s, struct reference_counters *
 
 /* ---- checking ---- */
 
+void reference_check_item(const struct store *s, uint32_t reference)
+{
+	const _Atomic uint32_t *lead = lead_of(s, reference);
+
+	/* Whoever is told is checked where the block is; nobody else has a lead. */
+	if (lead && *lead)
+		assert(first_block(s, reference)->told == reference);
+}
+
 void reference_check(struct store *s)
 {
 	struct block_table *bt = &s->references.blocks;
@@ -88,6 +97,11 @@ void reference_check(struct store *s)
 		const struct block *b = block_at(bt, number);
 		uint32_t state = block_state(b);
 
+		if (b->told) {
+			assert(lead_of(s, b->told));
+			assert(first_block(s, b->told) == b);
+			assert(*lead_of(s, b->told) == block_lead(b));
+		}
 		if (state & BLOCK_DEAD) {
 			assert(!(state & (BLOCK_PROTECTED | BLOCK_RELEASED | BLOCK_PARKED)));
 			continue;

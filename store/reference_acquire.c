@@ -76,6 +76,18 @@ static enum store_result acquire(struct store_thread *st, const char *key, size_
 	return STORE_NO_MEMORY;
 }
 
+/* The item is about to refer to the block, and to be told of it. */
+static void begin_lead(struct store *s, uint32_t reference, struct block *b)
+	REQUIRES(s->references.blocks.lock)
+{
+	_Atomic uint32_t *lead = lead_of(s, reference);
+
+	if (!lead)
+		return;
+	atomic_store_explicit(lead, 0, memory_order_relaxed);
+	tell_from_now(s, b, reference);
+}
+
 enum store_result reference_acquire(struct store_thread *st, uint32_t reference,
                                     const struct reference_list *list)
 {
@@ -99,6 +111,11 @@ enum store_result reference_acquire(struct store_thread *st, uint32_t reference,
 			store_u32(rv.holds + 4 * holds++, number);
 		else
 			store_u32(rv.followed + 4 * followed++, number << REFERENCE_KIND_BITS | kind);
+		if (weak) {
+			lock_acquire(&s->references.blocks.lock);
+			begin_lead(s, reference, block_at(&s->references.blocks, number));
+			lock_release(&s->references.blocks.lock);
+		}
 	}
 	return STORE_OK;
 }
@@ -129,6 +146,7 @@ bool reference_confirm(struct store *s, uint32_t now, uint32_t reference)
 /* ---- inheriting ---- */
 
 struct heir {
+	uint32_t reference;
 	struct reference_view to;
 	unsigned followed;
 	unsigned versions;
@@ -149,6 +167,8 @@ static bool inherit_from(struct store *s, struct heir *heir, uint32_t from)
 		if (take_reference(s, block_at(bt, entry >> REFERENCE_KIND_BITS), kind) != STORE_OK)
 			return false;
 		store_u32(heir->to.followed + 4 * heir->followed++, entry);
+		if (kind == REFERENCE_WEAK)
+			begin_lead(s, heir->reference, block_at(bt, entry >> REFERENCE_KIND_BITS));
 		if (kind == REFERENCE_VERSION)
 			memcpy(heir->to.versions + 8 * heir->versions++, rv.versions + 8 * versions++, 8);
 	}
@@ -170,7 +190,7 @@ static bool inherit_from(struct store *s, struct heir *heir, uint32_t from)
 bool reference_inherit(struct store *s, uint32_t reference, uint32_t old, uint32_t added)
 {
 	struct block_table *bt = &s->references.blocks;
-	struct heir heir = { .to = references_of(s, reference) };
+	struct heir heir = { .reference = reference, .to = references_of(s, reference) };
 
 	lock_acquire(&bt->lock);
 	bool inherited = (!is_referring(s, old) || inherit_from(s, &heir, old)) &&

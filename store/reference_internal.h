@@ -87,6 +87,48 @@ static inline bool block_is_sound(const struct store *s, const struct block *b, 
 	                   now);
 }
 
+/* first_block: of the first reference that the item lives by. */
+static inline struct block *first_block(const struct store *s, uint32_t reference)
+{
+	return block_at(&s->references.blocks,
+	                load_u32(references_of(s, reference).followed) >> REFERENCE_KIND_BITS);
+}
+
+/* ---- the lead of a weak reference; with the blocks' lock held ---- */
+
+/* lead_of: NULL if the item has none. */
+static inline _Atomic uint32_t *lead_of(const struct store *s, uint32_t reference)
+{
+	const struct slab_class *sc = slab_class_of(&s->slab, reference);
+	struct item *it = chunk_item(s, reference);
+	uint32_t word = item_word(it);
+
+	if (!(word & WORD_REFERRING) || !item_has_lead(it, sc->big, item_references(it, sc->big, word)))
+		return NULL;
+	return item_lead(it, sc->chunk_bytes);
+}
+
+/* What the lead of the reference that the block tells must be. */
+static inline uint32_t block_lead(const struct block *b)
+{
+	if (block_state(b) & (BLOCK_DEAD | BLOCK_CHAINED))
+		return 0;
+	return atomic_load_explicit(&((struct block *)b)->item, memory_order_relaxed);
+}
+
+/* tell_lead: the block's item or state is another; the reference that is told hears of it. */
+static inline void tell_lead(const struct store *s, const struct block *b)
+{
+	/* release: pairs with the acquire of who reads the lead; the item is complete */
+	if (b->told)
+		atomic_store_explicit(lead_of(s, b->told), block_lead(b), memory_order_release);
+}
+
+/* tell_from_now (reference_life.c): this weak reference to the block is told from now on, and the one that
+ * was before no more. */
+void tell_from_now(const struct store *s, struct block *b, uint32_t reference)
+	REQUIRES(s->references.blocks.lock);
+
 /* note_event (reference_sound.c): so many references are over by what just happened. */
 void note_event(struct store *s, uint32_t count);
 

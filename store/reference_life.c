@@ -28,6 +28,18 @@ static void note_own_version(struct store *s, uint32_t reference, const struct b
 	}
 }
 
+void tell_from_now(const struct store *s, struct block *b, uint32_t reference)
+{
+	_Atomic uint32_t *lead = lead_of(s, reference);
+
+	if (!lead)
+		return;
+	if (b->told)
+		atomic_store_explicit(lead_of(s, b->told), 0, memory_order_relaxed);
+	b->told = reference;
+	tell_lead(s, b);
+}
+
 bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uint32_t reference,
                        bool changes)
 {
@@ -55,6 +67,7 @@ bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uin
 			block_change(b, BLOCK_CHAINED, is_chained_item(s, reference) ? BLOCK_CHAINED : 0);
 			atomic_store_explicit(&b->checked, 0, memory_order_relaxed);
 			atomic_store_explicit(&b->item, reference, memory_order_release);
+			tell_lead(s, b);
 			if (held)
 				protect_block(s, b);
 			stir_block(s, b);
@@ -119,8 +132,21 @@ void reference_published(struct store *s, uint32_t reference)
 
 void reference_moved(struct store *s, uint32_t to, uint32_t from)
 {
+	struct block_table *bt = &s->references.blocks;
+	_Atomic uint32_t *lead = lead_of(s, to);
+
 	count_references(s, to, 1);
 	count_references(s, from, -1);
+	if (!lead)
+		return;
+	/* It is no part of what was copied. */
+	atomic_store_explicit(lead, 0, memory_order_relaxed);
+	lock_acquire(&bt->lock);
+	struct block *b = first_block(s, to);
+
+	if (b->told == from)
+		tell_from_now(s, b, to);
+	lock_release(&bt->lock);
 }
 
 void reference_flushed(struct store *s)
@@ -140,6 +166,7 @@ void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference)
 		unprotect_block(st, b, false);
 		forget_release(s, b);
 		block_end(bt, b);
+		tell_lead(s, b);
 		if (b->references > b->holds)
 			note_event(s, b->references - b->holds);
 	}
@@ -186,9 +213,13 @@ void reference_release(struct store_thread *st, uint32_t reference)
 		uint32_t entry = load_u32(rv.followed + 4 * i);
 
 		store_u32(rv.followed + 4 * i, 0);
-		if (entry >> REFERENCE_KIND_BITS)
-			give_reference(s, block_at(bt, entry >> REFERENCE_KIND_BITS),
-			     (enum reference_kind)(entry & REFERENCE_KIND_MASK));
+		if (!(entry >> REFERENCE_KIND_BITS))
+			continue;
+		struct block *b = block_at(bt, entry >> REFERENCE_KIND_BITS);
+
+		if (b->told == reference)
+			b->told = 0;
+		give_reference(s, b, (enum reference_kind)(entry & REFERENCE_KIND_MASK));
 	}
 	lock_release(&bt->lock);
 }

@@ -140,6 +140,28 @@ bool reference_is_over(struct store *s, uint32_t now, char *at)
 	return false;
 }
 
+bool reference_lead(struct store *s, uint32_t now, char *at, uint32_t *target)
+{
+	*target = 0;
+	if (likely(references_weak_alone(at))) {
+		struct block *b = block_at(&s->references.blocks,
+		                           load_u32(at + REFERENCES_HEADER) >> REFERENCE_KIND_BITS);
+
+		if (unlikely(!block_is_sound(s, b, now)))
+			return false;
+		if (likely(!(block_state(b) & BLOCK_CHAINED))) {
+			/* acquire: pairs with the release in reference_replace; the item is complete */
+			uint32_t item = atomic_load_explicit(&b->item, memory_order_acquire);
+
+			/* It may be another since the state was looked at. */
+			if (likely(!is_referring(s, item)))
+				*target = item;
+			return true;
+		}
+	}
+	return !reference_is_over(s, now, at);
+}
+
 uint32_t reference_target(const struct store *s, uint32_t reference)
 {
 	for (unsigned steps = 0; steps < WEAK_STEPS_MAX; steps++) {

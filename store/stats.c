@@ -129,6 +129,8 @@ static void check_entry(void *context, uint32_t reference, uint64_t hash)
 		check_segments(s, it, reference);
 	else
 		assert(item_stored_bytes(sc, it) + it->slack == sc->chunk_bytes);
+	if (item_word(it) & WORD_REFERRING)
+		reference_check_item(s, reference);
 	uint32_t expiry = slab_get_expiry(&s->slab, sc, reference);
 	const struct page *pg = slab_page(&s->slab, reference);
 

@@ -67,6 +67,52 @@ static inline bool is_plain(const struct slab_class *sc, uint32_t word)
 	return likely(!sc->big && !(word & WORD_FIELDS));
 }
 
+/* A small item with a weak reference, and neither other references nor client flags nor a given CAS unique. */
+static inline bool is_weak_alone(const struct slab_class *sc, struct item *it, uint32_t word)
+{
+	return !sc->big && (word & WORD_FIELDS) == WORD_REFERRING && references_weak_alone(item_fields(it, false));
+}
+
+static inline void fill_weak_alone(const struct slab_class *sc, struct item *it, uint32_t key_length,
+                                   struct item_view *view)
+{
+	uint32_t before = ITEM_SMALL_HEADER + REFERENCES_ONE_BYTES + key_length, slack = it->slack;
+
+	view->key = (const char *)it + ITEM_SMALL_HEADER + REFERENCES_ONE_BYTES;
+	view->value_length = sc->chunk_bytes - before - slack;
+	view->part_length = view->value_length;
+	view->client_flags = 0;
+	view->weak = true;
+	view->target = (const char *)it + before;
+	view->target_length = (uint8_t)view->value_length;
+	view->claimed = it;
+	view->lead = 0;
+	/* acquire: pairs with the release in tell_lead; the target is complete */
+	if (likely(slack >= ITEM_LEAD_BYTES))
+		view->lead = atomic_load_explicit(item_lead(it, sc->chunk_bytes), memory_order_acquire);
+}
+
+static inline void fill_any(const struct slab_class *sc, struct item *it, uint32_t word, uint32_t key_length,
+                            struct item_view *view)
+{
+	uint32_t fields = item_fields_bytes(it, sc->big, word);
+
+	view->key = item_fields(it, sc->big) + fields;
+	view->value_length = sc->big ? it->value_length
+	                             : sc->chunk_bytes - ITEM_SMALL_HEADER - fields - key_length - it->slack;
+	view->part_length = view->value_length;
+	if (sc->big && it->next)
+		view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) - key_length;
+	view->client_flags = word & WORD_FLAGS_WIDTH ? item_client_flags(it, sc->big, word) : 0;
+	if (likely(word & WORD_REFERRING) && reference_is_weak(item_references(it, sc->big, word))) {
+		view->weak = true;
+		view->lead = 0;
+		view->target = view->key + key_length;
+		view->target_length = (uint8_t)view->value_length;
+		view->claimed = it;
+	}
+}
+
 /* Returns the word that it looked at. */
 static inline uint32_t fill_view(const struct store *s, uint32_t reference, struct item *it,
                                  const struct slab_class *sc, struct item_view *view)
@@ -83,25 +129,10 @@ static inline uint32_t fill_view(const struct store *s, uint32_t reference, stru
 		view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
 		view->part_length = view->value_length;
 		view->client_flags = 0;
+	} else if (is_weak_alone(sc, it, word)) {
+		fill_weak_alone(sc, it, key_length, view);
 	} else {
-		uint32_t fields = item_fields_bytes(it, sc->big, word);
-
-		view->key = item_fields(it, sc->big) + fields;
-		view->value_length = sc->big ? it->value_length
-		                             : sc->chunk_bytes - ITEM_SMALL_HEADER - fields - key_length -
-		                                       it->slack;
-		view->part_length = view->value_length;
-		if (sc->big && it->next)
-			view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) -
-			                    key_length;
-		view->client_flags = item_client_flags(it, sc->big, word);
-		if (unlikely(word & WORD_REFERRING) &&
-		    reference_is_weak(item_references(it, sc->big, word))) {
-			view->weak = true;
-			view->target = view->key + key_length;
-			view->target_length = (uint8_t)view->value_length;
-			view->claimed = it;
-		}
+		fill_any(sc, it, word, key_length, view);
 	}
 	view->value = view->key + key_length;
 	view->marks = word_marks(word);
@@ -338,6 +369,24 @@ static bool find(const struct store_thread *st, const char *key, size_t key_leng
 	return false;
 }
 
+static uint32_t expiry_of(const struct store *s, uint32_t reference)
+{
+	return slab_get_expiry(&s->slab, slab_class_of(&s->slab, reference), reference);
+}
+
+/* An item that refers to others was found: is it sound? */
+static __attribute__((noinline)) bool look_behind(struct store_thread *st, const struct slab_class *sc,
+                                                  uint32_t word, struct item_view *view)
+{
+	struct store *s = st->store;
+
+	/* A lead says that the target's life goes on, but for its expiry. */
+	if (view->weak && likely(view->lead))
+		return !is_expired(expiry_of(s, view->lead), st->now);
+	return view->weak ? reference_lead(s, st->now, item_references(view->item, sc->big, word), &view->lead)
+	                  : !reference_is_over(s, st->now, item_references(view->item, sc->big, word));
+}
+
 /* Returns the state and age bytes of what was found, NULL for a miss. */
 static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key, size_t key_length,
                                        uint64_t hash, struct item_view *view)
@@ -359,8 +408,7 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 		view->expired = true;
 		return NULL;
 	}
-	if (unlikely(word & WORD_REFERRING) &&
-	    reference_is_over(st->store, st->now, item_references(view->item, sc->big, word)))
+	if (unlikely(word & WORD_REFERRING) && !look_behind(st, sc, word, view))
 		return NULL;
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
@@ -424,32 +472,60 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
 	       (likely(!view->weak) || store_follow(st, view, true));
 }
 
-bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
+/* The view of a weak reference shows the value of a plain target; the rest stays the reference's. */
+static inline void show_plain_target(const struct slab_class *sc, struct item *it, uint32_t word,
+                                     struct item_view *view)
 {
-	const struct store *s = st->store;
-	uint32_t target = reference_target(s, view->reference);
-	struct item_view own = *view;
+	uint32_t key_length = it->key_length;
 
-	if (!target)
-		return false;
-	const struct slab_class *sc = slab_class_of(&s->slab, target);
-	_Atomic uint8_t *state = slab_state(sc, target);
+	view->value = (const char *)it + ITEM_SMALL_HEADER + key_length;
+	view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
+	view->part_length = view->value_length;
+	view->client_flags = 0;
+	view->marks = word_marks(word);
+}
+
+static void show_target(const struct store *s, const struct slab_class *sc, uint32_t target,
+                        struct item_view *view)
+{
+	struct item_view own = *view;
 
 	fill_view(s, target, chunk_item(s, target), sc, view);
 	view->key = own.key;
 	view->key_length = own.key_length;
 	view->expiry = own.expiry;
-	view->age = own.age;
-	view->fetched = own.fetched;
-	view->state = own.state;
-	view->marks = (view->marks & ~ITEM_KEY_BINARY) | own.marks;
 	view->weak = true;
 	view->target = own.target;
 	view->target_length = own.target_length;
-	view->claimed = own.marks & ITEM_STALE ? own.item : view->item;
-	if (counts)
+}
+
+bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
+{
+	const struct store *s = st->store;
+	uint32_t target = likely(view->lead) ? view->lead : reference_target(s, view->reference);
+
+	if (unlikely(!target))
+		return false;
+	const struct slab_class *sc = slab_class_of(&s->slab, target);
+	struct item *own = view->item, *it = chunk_item(s, target);
+	uint32_t word = item_word(it);
+	uint8_t own_marks = view->marks;
+
+	if (is_plain(sc, word))
+		show_plain_target(sc, it, word, view);
+	else
+		show_target(s, sc, target, view);
+	view->reference = target;
+	view->class_index = sc->index;
+	view->item = it;
+	view->marks = (view->marks & ~ITEM_KEY_BINARY) | own_marks;
+	view->claimed = own_marks & ITEM_STALE ? own : it;
+	if (counts) {
+		_Atomic uint8_t *state = slab_state(sc, target);
+
 		note_hit(st, target, state, atomic_load_explicit(state, memory_order_relaxed),
 		         atomic_load_explicit(state + STATE_GROUP, memory_order_relaxed));
+	}
 	return true;
 }
 

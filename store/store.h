@@ -75,6 +75,7 @@ struct item_view {
 	bool weak;             /* a weak reference; the rest is of no meaning if it is not */
 	uint8_t target_length;
 	const char *target;    /* its target's key */
+	uint32_t lead;         /* the store's: the item it leads to, 0 if that is still to be found out */
 	struct item *claimed;  /* the item that store_claim means: the reference if it is stale, or its target */
 };
 
@@ -104,12 +105,12 @@ struct reference_list {
 };
 
 /* How many references an entry has: those that it lives by (weak, dependencies), of them those of a
- * version, and those by which it keeps others. */
+ * version, and those by which it keeps others. Four bytes, so that all of it is looked at at once. */
 struct reference_shape {
 	uint8_t followed;
 	uint8_t versions;
 	uint8_t holds;
-	uint8_t zero; /* so that all of it is looked at at once */
+	bool weak; /* the first of them is; not kept with the entry */
 };
 struct reference_shape reference_list_shape(const struct reference_list *list);
 

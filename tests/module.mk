@@ -51,8 +51,11 @@ test_store_model_SOURCES = tests/test_store_model.c tests/support/random.h
 test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 
-check_PROGRAMS += tests/test_references tests/test_collector
-TESTS += tests/test_references tests/test_collector
+check_PROGRAMS += tests/test_references tests/test_collector tests/test_weak
+TESTS += tests/test_references tests/test_collector tests/test_weak
+tests_test_weak_SOURCES = tests/test_weak.c tests/support/entries.h
+tests_test_weak_CFLAGS = $(unit_cflags)
+tests_test_weak_LDADD = $(store_libs) $(CRITERION_LIBS)
 tests_test_collector_SOURCES = tests/test_collector.c tests/support/entries.h tests/support/random.h
 tests_test_collector_CFLAGS = $(unit_cflags)
 tests_test_collector_LDADD = $(store_libs) $(CRITERION_LIBS)
