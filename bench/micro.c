@@ -149,7 +149,22 @@ static void set_batch(struct store_thread *st, const uint32_t *numbers, const ch
 	store_leave(st);
 }
 
-static unsigned get_batch(struct store_thread *st, const uint32_t *numbers, char *out)
+/* The items of the batch on their way; with `behind`, what weak references lead to as well. */
+static void prefetch_batch(struct store_thread *st, const uint64_t *hashes, bool behind)
+{
+	struct look_ahead ahead[BATCH];
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		if (behind)
+			store_prefetch_entry(st, hashes[i], &ahead[i]);
+		else
+			store_prefetch_item(st, hashes[i]);
+	}
+	for (unsigned i = 0; behind && i < BATCH; i++)
+		store_prefetch_target(st, &ahead[i]);
+}
+
+static unsigned get_batch(struct store_thread *st, const uint32_t *numbers, char *out, bool behind)
 {
 	char keys[BATCH][KEY_BYTES];
 	uint64_t hashes[BATCH];
@@ -161,8 +176,7 @@ static unsigned get_batch(struct store_thread *st, const uint32_t *numbers, char
 		hashes[i] = store_hash(st, keys[i], KEY_BYTES);
 		store_prefetch_bucket(st, hashes[i]);
 	}
-	for (unsigned i = 0; i < BATCH; i++)
-		store_prefetch_item(st, hashes[i]);
+	prefetch_batch(st, hashes, behind);
 	for (unsigned i = 0; i < BATCH; i++) {
 		struct item_view view;
 
@@ -319,7 +333,7 @@ static void run_batch(struct subject *su, enum kind kind)
 	if (kind == MAKE_KEY || kind == HASH)
 		hash_batch(su, numbers, kind == HASH);
 	else if (kind == GET_HIT || kind == GET_MISS || kind == GET_DEPENDENT || kind == GET_WEAK)
-		get_batch(su->st, numbers, buffer);
+		get_batch(su->st, numbers, buffer, kind == GET_WEAK);
 	else
 		set_batch(su->st, numbers, buffer);
 }
@@ -556,7 +570,7 @@ static void *scale_thread(void *context)
 		if ((state >> 8) % 100 < arg->set_percent)
 			set_batch(st, numbers, buffer);
 		else
-			get_batch(st, numbers, buffer);
+			get_batch(st, numbers, buffer, false);
 	}
 	arg->seconds = (wall_ns() - start) / 1e9;
 	return NULL;

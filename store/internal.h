@@ -106,6 +106,8 @@ struct store_thread {
 	/* its thread only */
 	uint32_t now;
 	int32_t count_delta;     /* entries added and not yet told to the index */
+	uint32_t sight;          /* counts safe points, see sight_begin */
+	uint32_t follows;        /* of weak references, see store_take_follows */
 	uint32_t drain_seen;     /* store->drain_generation when the stocks were last looked through */
 	struct limbo limbo;
 	struct stock stocks[SLAB_CLASS_MAX];
@@ -261,6 +263,12 @@ static inline void prefetch_notes(const struct chunk_space *sp, uint32_t referen
 
 /* ---- limbo.c ---- */
 
+/* sight_begin: what the thread reads from here on stays readable until the next time. */
+static inline void sight_begin(struct store_thread *st)
+{
+	st->sight++;
+	epoch_enter(&st->store->epoch, st->slot);
+}
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
 /* retire: the chunk was just taken out of the index, its bucket is still locked. */

@@ -10,7 +10,7 @@
 
 void quiesce(struct store_thread *st)
 {
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
 }
 
 static void limbo_push(struct store_thread *st, const struct slab_class *sc, uint32_t reference,

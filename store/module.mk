@@ -3,5 +3,5 @@ libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.
 	store/item.h store/slab.h store/slab.c store/index.h store/index.c store/block.h store/block.c \
 	store/reference.h store/reference_internal.h store/reference.c \
 	store/reference_acquire.c store/reference_hold.c store/reference_life.c store/reference_sound.c \
-	store/dead.c store/collect.c store/store.c store/write.h store/reserve.c store/write.c store/derive.c \
+	store/dead.c store/collect.c store/store.c store/prefetch.c store/write.h store/reserve.c store/write.c store/derive.c \
 	store/limbo.c store/rings.c store/reclaim.c store/pages.c store/maintain.c store/stats.c

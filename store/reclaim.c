@@ -289,7 +289,7 @@ void sleep_outside(struct store_thread *st)
 
 	epoch_leave(&st->store->epoch, st->slot);
 	nanosleep(&pause, NULL);
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
 }
 
 static bool refill(struct store_thread *st, struct slab_class *sc)

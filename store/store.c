@@ -301,7 +301,7 @@ static void thread_second(struct store_thread *st)
 
 void store_enter(struct store_thread *st, uint32_t now)
 {
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
 	if (unlikely(now != st->now)) {
 		st->now = now;
 		thread_second(st);
@@ -324,34 +324,6 @@ uint32_t store_now(const struct store_thread *st)
 uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_length)
 {
 	return hash_key(&st->store->secret, key, key_length);
-}
-
-void store_prefetch_bucket(const struct store_thread *st, uint64_t hash)
-{
-	__builtin_prefetch(index_bucket(&st->store->index, hash));
-}
-
-/* Second pass over a batch: the bucket is here by now; fetch what a hit will touch. Reads without
- * checking, since a wrong guess costs a wasted prefetch and nothing else. */
-void store_prefetch_item(const struct store_thread *st, uint64_t hash)
-{
-	const struct store *s = st->store;
-	const struct bucket *b = index_bucket(&s->index, hash);
-	uint32_t mask = bucket_match(b, index_tag(hash));
-
-	if (!mask)
-		return;
-	uint32_t reference = atomic_load_explicit(
-		&((struct bucket *)b)->references[__builtin_ctz(mask)], memory_order_relaxed);
-	const char *chunk = slab_chunk(&s->slab, reference);
-
-	__builtin_prefetch(chunk);
-	__builtin_prefetch(chunk + CACHE_LINE_BYTES);
-	if (slab_page_number(&s->slab, reference) >= s->slab.page_limit)
-		return;
-	const struct slab_class *sc = slab_class_of(&s->slab, reference);
-
-	__builtin_prefetch((const void *)slab_state(sc, reference));
 }
 
 static bool find(const struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
@@ -506,6 +478,7 @@ bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
 
 	if (unlikely(!target))
 		return false;
+	st->follows++;
 	const struct slab_class *sc = slab_class_of(&s->slab, target);
 	struct item *own = view->item, *it = chunk_item(s, target);
 	uint32_t word = item_word(it);

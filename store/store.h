@@ -231,6 +231,16 @@ uint32_t store_now(const struct store_thread *st);
 uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_length);
 void store_prefetch_bucket(const struct store_thread *st, uint64_t hash);
 void store_prefetch_item(const struct store_thread *st, uint64_t hash);
+/* Where weak references are expected: store_prefetch_entry in the place of store_prefetch_item, and some
+ * requests later store_prefetch_target, both in one turn. store_take_follows: how many weak references this
+ * thread followed since it was asked before. */
+struct look_ahead {
+	uint32_t reference; /* of the entry, 0: no more to fetch */
+	uint32_t sight;     /* when that was found */
+};
+void store_prefetch_entry(const struct store_thread *st, uint64_t hash, struct look_ahead *ahead);
+void store_prefetch_target(const struct store_thread *st, const struct look_ahead *ahead);
+unsigned store_take_follows(struct store_thread *st);
 
 /* store_get: looks up and counts as an access (policy, last access, hit counters of the class).
  * store_peek: looks up without leaving a trace (meta debug, mg without bump). */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/version.h"
 #include "tests/support/net_server.h"
 
 static struct net_server ns;
@@ -244,5 +245,45 @@ Test(dispatch, a_dump_is_made_as_the_client_takes_it)
 	}
 	cr_assert_eq(lines, ITEMS);
 	close(dumper);
+	stop();
+}
+
+/* Batches that expect weak references, by those before them: every kind of request among them. */
+Test(dispatch, batches_that_follow_weak_references_answer_like_others)
+{
+	static char say[20000], expect[40000];
+	char *to = say, *from = expect;
+
+	start("");
+	for (unsigned i = 0; i < 40; i++) {
+		to += sprintf(to, "set t%u 0 0 2\r\n%02u\r\nms w%u %zu W\r\nt%u\r\n", i, i, i,
+			      (size_t)(i < 10 ? 2 : 3), i);
+		from += sprintf(from, "STORED\r\nHD\r\n");
+	}
+	net_converse(fd, say, expect);
+	for (unsigned round = 0; round < 3; round++) {
+		to = say;
+		from = expect;
+		for (unsigned i = 0; i < 40; i++) {
+			to += sprintf(to, "get w%u\r\n", i);
+			from += sprintf(from, "VALUE w%u 0 2\r\n%02u\r\nEND\r\n", i, i);
+		}
+		net_converse(fd, say, expect);
+		/* What is written in the batch is what is read after it, whatever was fetched before. */
+		to = say;
+		from = expect;
+		for (unsigned i = 0; i < 40; i += 4) {
+			to += sprintf(to, "get w%u w%u nothing\r\nset t%u 0 0 6\r\nchange\r\nmg w%u v w\r\n", i, i + 1,
+				      i, i);
+			from += sprintf(from, "VALUE w%u 0 2\r\n%02u\r\nVALUE w%u 0 2\r\n%02u\r\nEND\r\nSTORED\r\n"
+					"VA 6 wt%u\r\nchange\r\n", i, i, i + 1, i + 1, i);
+			to += sprintf(to, "delete t%u noreply\r\nget w%u\r\nmn\r\nversion\r\n", i + 2, i + 2);
+			from += sprintf(from, "END\r\nMN\r\nVERSION " LARDER_VERSION "\r\n");
+			to += sprintf(to, "set t%u 0 0 2\r\n%02u\r\nset t%u 0 0 2\r\n%02u\r\nms w%u %zu W\r\nt%u\r\n", i,
+				      i, i + 2, i + 2, i + 2, (size_t)(i + 2 < 10 ? 2 : 3), i + 2);
+			from += sprintf(from, "STORED\r\nSTORED\r\nHD\r\n");
+		}
+		net_converse(fd, say, expect);
+	}
 	stop();
 }

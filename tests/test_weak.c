@@ -351,3 +351,39 @@ Test(weak, references_and_targets_that_move_to_other_pages_find_each_other)
 		end();
 	}
 }
+
+Test(weak, what_is_fetched_ahead_is_not_looked_at_after_a_safe_point)
+{
+	struct look_ahead ahead[3];
+	uint64_t hash;
+
+	begin(16u << 20);
+	set("t", "one");
+	set("plain", "p");
+	cr_assert_eq(weak("w", "t"), STORE_OK);
+	hash = store_hash(st, "w", 1);
+	store_prefetch_entry(st, hash, &ahead[0]);
+	cr_assert_eq(ahead[0].reference, item_of("w"));
+	store_prefetch_entry(st, store_hash(st, "plain", 5), &ahead[1]);
+	store_prefetch_entry(st, store_hash(st, "absent", 6), &ahead[2]);
+	cr_assert_eq(ahead[2].reference, 0);
+	for (unsigned i = 0; i < 3; i++)
+		store_prefetch_target(st, &ahead[i]);
+	cr_assert_eq(ahead[0].sight, st->sight);
+	/* Each of these ends what the thread may look at. */
+	quiesce(st);
+	cr_assert_neq(ahead[0].sight, st->sight);
+	store_prefetch_entry(st, hash, &ahead[0]);
+	sleep_outside(st);
+	cr_assert_neq(ahead[0].sight, st->sight);
+	store_prefetch_entry(st, hash, &ahead[0]);
+	store_leave(st);
+	store_enter(st, 10);
+	cr_assert_neq(ahead[0].sight, st->sight);
+	store_prefetch_target(st, &ahead[0]);
+	cr_assert_eq(store_take_follows(st), 0);
+	expect_value("w", "one");
+	cr_assert_eq(store_take_follows(st), 1);
+	cr_assert_eq(store_take_follows(st), 0);
+	end();
+}
