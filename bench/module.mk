@@ -21,7 +21,8 @@ larder_replay_SOURCES = bench/replay.c bench/player.c bench/player.h
 larder_replay_LDADD = libbench.a $(ZSTD_LIBS) -lm
 
 larder_load_SOURCES = bench/load.c \
-	bench/engine.c bench/engine.h \
+	bench/engine.c bench/engine.h bench/engine_internal.h \
+	bench/engine_conn.c bench/engine_pace.c \
 	bench/load_report.c bench/load_report.h
 larder_load_LDADD = libbench.a -lm
 
