@@ -113,8 +113,10 @@ void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, 
 	uint8_t size_index;
 	struct task *t = worker_take_buffer(w, bytes, &size_index);
 
-	if (t == NULL)
+	if (t == NULL) {
+		conn_reply(c, REPLY_NO_MEMORY);
 		return NULL;
+	}
 	memset(t, 0, bytes);
 	t->step = step;
 	t->size_index = size_index;

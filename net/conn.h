@@ -110,7 +110,7 @@ static inline bool conn_hold_value(struct conn *c, const struct item_view *view)
  * it must fit in a room of OUTBOX_REPLY_MAX_BYTES; a value that goes out by reference needs none. */
 void conn_write_value(struct conn *c, const struct item_view *view);
 /* conn_start_task: a task of `bytes`, cleared, that begins when the batch is through; it starts with
- * a struct task. NULL: no memory. */
+ * a struct task. NULL: no memory, and the client is told. */
 void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));
 
 /* conn_room: where the next `bytes` (at most OUTBOX_REPLY_MAX_BYTES) of output go. Never fails:

@@ -603,8 +603,7 @@ static void stats_sizes(struct conn *c)
 		conn_printf(c, "STAT sizes_status disabled\r\nEND\r\n");
 		return;
 	}
-	if (conn_start_task(c, sizeof(struct sizes_task), step_sizes) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
+	conn_start_task(c, sizeof(struct sizes_task), step_sizes);
 }
 
 static void stats_set_sizes(struct conn *c, bool enabled)
@@ -655,17 +654,11 @@ static void stats_detail(struct conn *c, const struct words *ws)
 		detail_enable(c, false);
 	else if (!word_is(ws, 1, "dump"))
 		conn_printf(c, "CLIENT_ERROR usage: stats detail on|off|dump\r\n");
-	else if (conn_start_task(c, sizeof(struct detail_task), step_detail) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
+	else
+		conn_start_task(c, sizeof(struct detail_task), step_detail);
 }
 
 /* --- which one -------------------------------------------------------------------------------- */
-
-static void start_or_refuse(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *))
-{
-	if (conn_start_task(c, bytes, step) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
-}
 
 void stats_dispatch(struct conn *c, const struct words *ws)
 {
@@ -674,11 +667,11 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 	else if (word_is(ws, 0, "settings"))
 		stats_settings(c);
 	else if (word_is(ws, 0, "items"))
-		start_or_refuse(c, sizeof(struct class_task), step_items);
+		conn_start_task(c, sizeof(struct class_task), step_items);
 	else if (word_is(ws, 0, "slabs"))
-		start_or_refuse(c, sizeof(struct class_task), step_slabs);
+		conn_start_task(c, sizeof(struct class_task), step_slabs);
 	else if (word_is(ws, 0, "conns"))
-		start_or_refuse(c, sizeof(struct conns_task), step_conns);
+		conn_start_task(c, sizeof(struct conns_task), step_conns);
 	else if (word_is(ws, 0, "budget"))
 		stats_budget(c);
 	else if (word_is(ws, 0, "refs"))
