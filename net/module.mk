@@ -60,6 +60,13 @@ libnet_a_SOURCES = \
 	net/settings_undef.h \
 	net/stats.c \
 	net/stats.h \
+	net/stats_budget.c \
+	net/stats_classes.c \
+	net/stats_conns.c \
+	net/stats_detail.c \
+	net/stats_kinds.h \
+	net/stats_settings.c \
+	net/stats_sizes.c \
 	net/watch.c \
 	net/watch.h \
 	net/words.h \
