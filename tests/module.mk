@@ -50,18 +50,21 @@ tests_test_cgroup_LDADD = libnet.a $(CRITERION_LIBS)
 
 check_PROGRAMS += test_store_model
 TESTS += test_store_model
-test_store_model_SOURCES = tests/test_store_model.c tests/support/random.h
+test_store_model_SOURCES = tests/test_store_model.c tests/support/entries.h tests/support/random.h
 test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 
-check_PROGRAMS += tests/test_references tests/test_collector
-TESTS += tests/test_references tests/test_collector
+check_PROGRAMS += tests/test_references tests/test_references_model tests/test_collector
+TESTS += tests/test_references tests/test_references_model tests/test_collector
 tests_test_collector_SOURCES = tests/test_collector.c tests/support/entries.h tests/support/random.h
 tests_test_collector_CFLAGS = $(unit_cflags)
 tests_test_collector_LDADD = $(store_libs) $(CRITERION_LIBS)
-tests_test_references_SOURCES = tests/test_references.c tests/support/entries.h tests/support/random.h
+tests_test_references_SOURCES = tests/test_references.c tests/support/entries.h
 tests_test_references_CFLAGS = $(unit_cflags)
 tests_test_references_LDADD = $(store_libs) $(CRITERION_LIBS)
+tests_test_references_model_SOURCES = tests/test_references_model.c tests/support/entries.h tests/support/random.h
+tests_test_references_model_CFLAGS = $(unit_cflags)
+tests_test_references_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
 
 dist_check_SCRIPTS += tests/check-layers tests/manual-check

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "eviction/policy.h"
-#include "store/store.h"
+#include "tests/support/entries.h"
 #include "tests/support/random.h"
 
 #define KEYS 300
@@ -49,17 +49,8 @@ static size_t key_of(unsigned i, char *key)
 static void model_init(struct model *m, const struct policy_ops *policy, uint64_t limit_bytes,
                        uint64_t seed)
 {
-	struct store_options o = {
-		.limit_bytes = limit_bytes,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = true,
-		.policy = policy,
-		.hash_seed = seed,
-	};
-
 	memset(m, 0, sizeof(*m));
-	cr_assert_eq(store_init(&m->s, &o), STATUS_OK);
+	m->s = new_store(limit_bytes, policy, 0, seed);
 	m->st = store_thread_get(m->s, 0);
 	m->random.state = seed;
 	m->now = 10;
