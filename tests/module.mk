@@ -156,10 +156,10 @@ tests_test_buffer_pool_LDADD = $(net_test_ldadd)
 tests_test_conn_SOURCES = tests/test_conn.c $(net_test_support)
 tests_test_conn_CFLAGS = $(net_test_cflags)
 tests_test_conn_LDADD = $(net_test_ldadd)
-tests_test_dispatch_SOURCES = tests/test_dispatch.c $(net_test_support)
+tests_test_dispatch_SOURCES = tests/test_dispatch.c $(net_test_support) tests/support/one_client.h
 tests_test_dispatch_CFLAGS = $(net_test_cflags)
 tests_test_dispatch_LDADD = $(net_test_ldadd)
-tests_test_profile_SOURCES = tests/test_profile.c $(net_test_support)
+tests_test_profile_SOURCES = tests/test_profile.c $(net_test_support) tests/support/one_client.h
 tests_test_profile_CFLAGS = $(net_test_cflags)
 tests_test_profile_LDADD = $(net_test_ldadd)
 endif
