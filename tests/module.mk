@@ -84,10 +84,11 @@ stress_references_LDADD = $(store_libs)
 # net/proto
 EXTRA_DIST += tests/fuzz_parse.c
 if HAVE_CRITERION
-proto_tests = tests/test_base64 tests/test_compose tests/test_meta_parse tests/test_text_parse
+proto_tests = tests/test_base64 tests/test_compose tests/test_line tests/test_meta_parse tests/test_parse_cuts \
+	tests/test_text_parse
 check_PROGRAMS += $(proto_tests)
 TESTS += $(proto_tests)
-proto_test_driver = tests/support/proto_driver.c tests/support/proto_driver.h
+proto_test_driver = tests/support/proto_driver.c tests/support/proto_driver.h tests/support/parse_expect.h
 proto_test_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 proto_test_ldadd = libproto.a $(CRITERION_LIBS)
 tests_test_base64_SOURCES = tests/test_base64.c
@@ -99,6 +100,12 @@ tests_test_compose_LDADD = $(proto_test_ldadd)
 tests_test_meta_parse_SOURCES = tests/test_meta_parse.c $(proto_test_driver)
 tests_test_meta_parse_CFLAGS = $(proto_test_cflags)
 tests_test_meta_parse_LDADD = $(proto_test_ldadd)
+tests_test_line_SOURCES = tests/test_line.c tests/support/random.h
+tests_test_line_CFLAGS = $(proto_test_cflags)
+tests_test_line_LDADD = $(proto_test_ldadd)
+tests_test_parse_cuts_SOURCES = tests/test_parse_cuts.c tests/support/random.h $(proto_test_driver)
+tests_test_parse_cuts_CFLAGS = $(proto_test_cflags)
+tests_test_parse_cuts_LDADD = $(proto_test_ldadd)
 tests_test_text_parse_SOURCES = tests/test_text_parse.c $(proto_test_driver)
 tests_test_text_parse_CFLAGS = $(proto_test_cflags)
 tests_test_text_parse_LDADD = $(proto_test_ldadd)
