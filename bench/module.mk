@@ -31,7 +31,8 @@ larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)
 
 # The store without a server around it; with larder-sim the one tool that knows the inside.
 bin_PROGRAMS += larder-micro
-larder_micro_SOURCES = bench/micro.c
+larder_micro_SOURCES = bench/micro.c bench/micro.h \
+	bench/micro_figures.c bench/micro_scale.c bench/micro_store.c
 larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -lm
 
 # The policies without a server.
