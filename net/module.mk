@@ -58,6 +58,7 @@ libnet_a_SOURCES = \
 	net/settings_print.c \
 	net/settings_table.h \
 	net/settings_undef.h \
+	net/settings_value.c \
 	net/stats.c \
 	net/stats.h \
 	net/stats_budget.c \
