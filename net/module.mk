@@ -21,6 +21,7 @@ libnet_a_SOURCES = \
 	net/collect.h \
 	net/conn.c \
 	net/conn.h \
+	net/conn_turn.c \
 	net/counters.def \
 	net/counters.h \
 	net/dispatch.c \
