@@ -33,9 +33,9 @@ static inline void micro_make_key(char *key, uint32_t number)
 struct store *micro_open_store(uint64_t limit_bytes, unsigned threads);
 /* Sets the keys 0 .. key_count - 1. */
 void micro_fill(struct store_thread *st, uint32_t key_count);
-/* One batch through the same passes as the request path; get_batch returns hits and leaves values in out. */
+/* One batch through the same passes as the request path; gets leave values in out. */
 void micro_set_batch(struct store_thread *st, const uint32_t *numbers, const char *value);
-unsigned micro_get_batch(struct store_thread *st, const uint32_t *numbers, char *out);
+void micro_get_batch(struct store_thread *st, const uint32_t *numbers, char *out);
 /* Least first, so that [ROUNDS / 2] is the median. */
 void micro_sort_rounds(double *rounds);
 

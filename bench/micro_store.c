@@ -42,11 +42,10 @@ static void set_key(struct store_thread *st, uint32_t number, const char *value)
 		tool_fail("a set was refused");
 }
 
-void micro_set_batch(struct store_thread *st, const uint32_t *numbers, const char *value)
+/* Enters the store, hashes the keys, fetches their buckets and then their items. */
+static void begin_batch(struct store_thread *st, const uint32_t *numbers, char keys[][KEY_BYTES],
+                        uint64_t *hashes)
 {
-	char keys[BATCH][KEY_BYTES];
-	uint64_t hashes[BATCH];
-
 	store_enter(st, NOW);
 	for (unsigned i = 0; i < BATCH; i++) {
 		micro_make_key(keys[i], numbers[i]);
@@ -55,6 +54,14 @@ void micro_set_batch(struct store_thread *st, const uint32_t *numbers, const cha
 	}
 	for (unsigned i = 0; i < BATCH; i++)
 		store_prefetch_item(st, hashes[i]);
+}
+
+void micro_set_batch(struct store_thread *st, const uint32_t *numbers, const char *value)
+{
+	char keys[BATCH][KEY_BYTES];
+	uint64_t hashes[BATCH];
+
+	begin_batch(st, numbers, keys, hashes);
 	for (unsigned i = 0; i < BATCH; i++) {
 		struct item_spec spec = {
 			.key = keys[i],
@@ -69,30 +76,19 @@ void micro_set_batch(struct store_thread *st, const uint32_t *numbers, const cha
 	store_leave(st);
 }
 
-unsigned micro_get_batch(struct store_thread *st, const uint32_t *numbers, char *out)
+void micro_get_batch(struct store_thread *st, const uint32_t *numbers, char *out)
 {
 	char keys[BATCH][KEY_BYTES];
 	uint64_t hashes[BATCH];
-	unsigned hits = 0;
 
-	store_enter(st, NOW);
-	for (unsigned i = 0; i < BATCH; i++) {
-		micro_make_key(keys[i], numbers[i]);
-		hashes[i] = store_hash(st, keys[i], KEY_BYTES);
-		store_prefetch_bucket(st, hashes[i]);
-	}
-	for (unsigned i = 0; i < BATCH; i++)
-		store_prefetch_item(st, hashes[i]);
+	begin_batch(st, numbers, keys, hashes);
 	for (unsigned i = 0; i < BATCH; i++) {
 		struct item_view view;
 
-		if (store_get(st, keys[i], KEY_BYTES, hashes[i], &view)) {
+		if (store_get(st, keys[i], KEY_BYTES, hashes[i], &view))
 			memcpy(out, view.value, view.part_length);
-			hits++;
-		}
 	}
 	store_leave(st);
-	return hits;
 }
 
 void micro_fill(struct store_thread *st, uint32_t key_count)

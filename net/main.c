@@ -95,19 +95,11 @@ static bool open_store(struct program *p, struct failure *f)
 {
 	p->policy = is_auto(&p->settings) ? policy_at(0) : policy_find(p->settings.eviction);
 
-	struct store_options o = {
-		.limit_bytes = p->settings.memory_limit_bytes,
-		.limit_max_bytes = auto_budget_reach(&p->auto_budget),
-		.item_limit_bytes = (uint32_t)p->settings.item_limit_bytes,
-		.chunk_min_bytes = p->settings.chunk_min_bytes,
-		.growth_factor = p->settings.growth_factor,
-		.thread_count = p->settings.thread_count + 1,
-		.evict = p->settings.evict,
-		.held_limit_percent = p->settings.held_limit_percent,
-		.policy = p->policy,
-		.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS,
-	};
+	struct store_options o = server_store_options(&p->settings);
 
+	o.limit_max_bytes = auto_budget_reach(&p->auto_budget);
+	o.policy = p->policy;
+	o.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS;
 	if (!o.policy)
 		return fail_policy(f, p->settings.eviction);
 	if (o.goal == GOAL_OBJECTS && strcmp(p->settings.goal, "objects") != 0)
