@@ -85,7 +85,7 @@ static bool fail_policy(struct failure *f, const char *name)
 }
 
 /* A policy cannot be changed under living items: their chunks' side bytes are the policy's, and so is
- * what it learned. So auto is the default, and a line in the log when another would do better. */
+ * what it learned. So auto runs the default one, and a line in the log says when another would do better. */
 static bool is_auto(const struct settings *se)
 {
 	return strcmp(se->eviction, "auto") == 0;

@@ -1,4 +1,5 @@
 # net: files of this directory
+EXTRA_DIST += net/README.md
 noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
 	net/address.c \

@@ -43,7 +43,7 @@ struct block {
 	_Atomic uint32_t state;
 	uint32_t next;            /* under lock: in the table's chain, or in its page's free list */
 	_Atomic uint64_t version; /* counts the changes of the value; 64 bits do not come round */
-	_Atomic uint64_t checked; /* see references.c, written by searches */
+	_Atomic uint64_t checked; /* see reference.c, written by searches */
 	/* under lock */
 	uint32_t hash;       /* low half of the key's */
 	uint32_t references; /* of all kinds: they keep the block */

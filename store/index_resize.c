@@ -49,7 +49,7 @@ static void insert_stocked(struct index *ix, struct bucket *locked, uint8_t tag,
 /* Moves the entry at *at over; the hole is filled from the chain's end, so the same slot is next,
  * or, where the chain may have lost this bucket, all of it once more. */
 static void move_entry(struct index *ix, struct bucket *from, struct index_slot *at,
-                       struct bucket *to, uint32_t reference)
+                       struct bucket *to, uint32_t reference) REQUIRES(ix->resize_lock)
 {
 	insert_stocked(ix, to, slot_tag(at->bucket, at->slot), reference);
 	index_remove(ix, from, at);
@@ -60,7 +60,7 @@ static void move_entry(struct index *ix, struct bucket *from, struct index_slot 
 /* Moves the entries of `from` that now belong to bucket `to_number`. Both are locked; `to` takes at
  * most as many overflow buckets as `from` has. */
 static void split_entries(struct index *ix, struct bucket *from, struct bucket *to,
-                          uint32_t to_number, uint32_t new_count)
+                          uint32_t to_number, uint32_t new_count) REQUIRES(ix->resize_lock)
 {
 	struct index_slot at = { .bucket = from };
 	uint32_t reference;
@@ -78,7 +78,7 @@ static void split_entries(struct index *ix, struct bucket *from, struct bucket *
 	}
 }
 
-static void merge_entries(struct index *ix, struct bucket *from, struct bucket *into)
+static void merge_entries(struct index *ix, struct bucket *from, struct bucket *into) REQUIRES(ix->resize_lock)
 {
 	struct index_slot at = { .bucket = from };
 	uint32_t reference;

@@ -1,3 +1,4 @@
+EXTRA_DIST += store/README.md store/references.md
 noinst_LIBRARIES += libstore.a
 libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.c store/curve.h store/curve.c \
 	store/item.h store/slab.h store/slab.c store/index.h store/index.c \

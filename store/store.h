@@ -261,7 +261,7 @@ bool store_view_references(const struct store_thread *st, const struct item_view
 uint32_t store_view_bytes(const struct item_view *view);
 /* Seconds since the last access before this one; exact below a minute, then in growing steps. */
 uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view);
-/* store_claim: sets ITEM_WON; true for the one caller that did it. store_unclaim takes it back. */
+/* store_claim: sets ITEM_WON; true for the one caller that did it. */
 bool store_claim(struct store_thread *st, const struct item_view *view);
 
 /* Parts of a chained value, in order. */

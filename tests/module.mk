@@ -129,11 +129,11 @@ CLEANFILES += tests/fuzz_parse
 # Conversations: tests/wire/README.md. wire-check is about larder, wire-prove about the conversations.
 dist_check_SCRIPTS += tests/wire-run tests/wire-check tests/wire-prove
 TESTS += tests/wire-check tests/wire-prove
-EXTRA_DIST += tests/wire/README.md \
+EXTRA_DIST += tests/README.md tests/wire/README.md \
 	tests/wire/admin.txt tests/wire/arith.txt tests/wire/auth.txt tests/wire/cas.txt \
 	tests/wire/delete.txt tests/wire/expiry.txt tests/wire/flush.txt tests/wire/get.txt \
 	tests/wire/limits.txt tests/wire/lines.txt tests/wire/meta_get.txt tests/wire/meta_rest.txt \
-	tests/wire/meta_set.txt tests/wire/references.txt tests/wire/sizes.txt tests/wire/stats.txt tests/wire/store.txt tests/wire/touch.txt \
+	tests/wire/meta_set.txt tests/wire/profile.txt tests/wire/references.txt tests/wire/sizes.txt tests/wire/stats.txt tests/wire/store.txt tests/wire/touch.txt \
 	tests/wire/watch.txt tests/wire/false/bytes.txt tests/wire/false/close.txt \
 	tests/wire/false/end.txt tests/wire/false/late.txt
 
