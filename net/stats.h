@@ -16,8 +16,6 @@
 #ifndef LARDER_STATS_H
 #define LARDER_STATS_H
 
-#include <pthread.h>
-
 #include "net/conn.h"
 #include "net/words.h"
 
