@@ -5,4 +5,4 @@ libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.
 	store/index_bucket.h store/index_overflow.c store/index_resize.c store/index_flush.c store/block.h store/block.c \
 	store/reference.h store/reference.c store/dead.c store/collect.c store/store.c store/write.h \
 	store/reserve.c store/write.c store/derive.c \
-	store/limbo.c store/rings.c store/reclaim.c store/pages.c store/maintain.c store/stats.c
+	store/limbo.c store/rings.c store/reclaim.c store/pages.c store/switch.c store/maintain.c store/stats.c

@@ -121,10 +121,19 @@ enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64
 	struct store *s = st->store;
 	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
 	enum removal removal = remove_hashed(st, reference, hash, ending);
+	const struct policy_ops *policy = running_policy(s);
 
-	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && s->policy->bury)
-		s->policy->bury(&s->policy_shared, hash, proven);
+	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && policy->bury)
+		policy->bury(&s->policy_shared, hash, proven);
 	return removal;
+}
+
+static unsigned class_victims(struct slab_class *sc, uint32_t *victims, unsigned wanted) REQUIRES(sc->lock)
+{
+	struct policy_queue *q = class_queue(sc), *present = &sc->queues[sc->present];
+	unsigned n = q->ops->victims(q, victims, wanted);
+
+	return n > 0 || q == present ? n : present->ops->victims(present, victims, wanted);
 }
 
 /* Has the policy name victims until one of them is still an item: where a page is being vacated, the
@@ -137,7 +146,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	for (unsigned i = 0; n == 0 && named > 0 && i < GONE_BATCHES; i++) {
 		lock_acquire(&sc->lock);
 		settle_links(s, sc);
-		named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+		named = class_victims(sc, victims, wanted);
 		/* What is an item now, under the lock, stays readable until this turn's next safe point. */
 		for (unsigned k = 0; k < named; k++)
 			if (item_kind(chunk_item(s, victims[k] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
@@ -159,13 +168,13 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 
 	reclaim_room(st);
 	/* An exact order needs all that happened; otherwise what others did can wait in their rings. */
-	if (s->policy->hit)
+	if (wants_hits(s))
 		drain_rings(s);
 	else
 		drain_ring(s, &st->ring);
 	unsigned n = choose_victims(s, sc, victims, wanted);
 
-	if (n == 0 && !s->policy->hit) {
+	if (n == 0 && !wants_hits(s)) {
 		drain_rings(s);
 		n = choose_victims(s, sc, victims, wanted);
 	}

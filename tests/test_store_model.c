@@ -46,6 +46,7 @@ static size_t key_of(unsigned i, char *key)
 	return length;
 }
 
+/* policy: NULL for all of them, which take over from each other. */
 static void model_init(struct model *m, const struct policy_ops *policy, uint64_t limit_bytes,
                        uint64_t seed)
 {
@@ -313,6 +314,16 @@ static void do_any(struct model *m)
 	}
 }
 
+/* Also back to one that is still being left, which is refused, and to the one that runs. */
+static void change_policy(struct model *m)
+{
+	unsigned count = 0;
+
+	while (policy_at(count))
+		count++;
+	store_change_policy(store_thread_get(m->s, 1), policy_at(test_random_below(&m->random, count)));
+}
+
 static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_miss, uint64_t seed,
                 unsigned steps)
 {
@@ -326,6 +337,10 @@ static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_
 		store_leave(m.st);
 		if (step % 100 == 0)
 			store_check(m.s);
+		if (!policy && step % 150 == 20)
+			change_policy(&m);
+		if (!policy && step % 3 == 0)
+			store_maintain(store_thread_get(m.s, 1), m.now);
 		if (step % 50 == 0) {
 			m.now++;
 			while (store_maintain(store_thread_get(m.s, 1), m.now))
@@ -347,4 +362,12 @@ Test(store_model, never_answers_wrong_under_memory_pressure)
 	for (unsigned i = 0; policy_at(i); i++)
 		for (uint64_t seed = 1; seed <= 3; seed++)
 			run(policy_at(i), 4u << 20, true, test_seed(seed * 104729), 20000);
+}
+
+Test(store_model, agrees_while_policies_take_over_from_each_other)
+{
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		run(NULL, 64u << 20, false, test_seed(seed * 611953), 20000);
+		run(NULL, 4u << 20, true, test_seed(seed * 7368787), 20000);
+	}
 }
