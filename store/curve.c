@@ -204,11 +204,14 @@ static bool is_better(const struct mrc_report *report, const struct policy_ops *
                       const struct policy_ops *policy)
 {
 	/* The running policy's curve comes first. */
-	double misses = report->requests * report->points[MRC_FACTOR_ONE].miss_ratio;
+	const struct mrc_point *now = &report->points[MRC_FACTOR_ONE];
+	double misses = report->requests * now->miss_ratio;
 	double gain = policy ? mrc_gain(report, running, policy) : 0;
+	double saved = gain * now->miss_ratio;
 
 	return report->requests >= CURVE_ADVICE_REQUESTS && gain >= CURVE_ADVICE_GAIN &&
-	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS;
+	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS &&
+	       saved * saved * now->keys >= CURVE_ADVICE_KEY_ERROR * CURVE_ADVICE_KEY_ERROR;
 }
 
 /* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */

@@ -40,6 +40,9 @@ struct store_curve {
 #define CURVE_ADVICE_LOOKS 6u
 #define CURVE_ADVICE_REQUESTS 1000.0 /* sampled, at least */
 #define CURVE_ADVICE_DEVIATIONS 3.0  /* misses saved, in square roots of the sampled misses */
+/* Requests of one key are no independent sample: a curve of n keys is off by 0.2 to 0.4 / sqrt(n) (README of
+ * eviction, Curves). So much the miss ratio must fall, times 1 / sqrt(n). */
+#define CURVE_ADVICE_KEY_ERROR 0.5
 
 /* The maintaining thread: store_maintain should be called again in some 20 ms, or sampled requests will
  * be dropped. */
