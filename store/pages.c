@@ -480,8 +480,9 @@ static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 	uint32_t own_age, page_number;
 	struct donor donor;
 
+	/* Without a victim it may be one of segments, whose heads are elsewhere. */
 	if (!donor_age(st->store, sc, &own_age, &page_number))
-		return true;
+		return sc->page_count == 0;
 	return find_donor(st->store, sc, UINT64_MAX, &donor) &&
 	       donor.age > 2 * (uint64_t)own_age + 2;
 }

@@ -13,6 +13,7 @@
 #define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define HEADS_PER_SEGMENT 4 /* a page of the largest class has as many */
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
 #define GONE_BATCHES 64u     /* of victims that are no items any more, before it is given up */
@@ -285,6 +286,25 @@ static bool feed_hungry(struct store_thread *st)
 	       atomic_exchange_explicit(hungry, false, memory_order_relaxed) && feed_policy(st);
 }
 
+/* Segments have no victims of their own: those of their heads free them, which are all of the largest class. Not
+ * where few heads have one here: then a page is the cheaper way. */
+static bool evict_heads_of(struct store_thread *st, const struct slab_class *sc)
+{
+	struct store *s = st->store;
+	struct slab_class *largest = &s->slab.classes[s->slab.class_count];
+	int64_t segments = 0, heads = 0;
+
+	if (sc == largest || !sc->big)
+		return false;
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		const struct class_counters *of = s->threads[i].classes;
+
+		segments += (int64_t)atomic_load_explicit(&of[sc->index].segments, memory_order_relaxed);
+		heads += (int64_t)atomic_load_explicit(&of[largest->index].items, memory_order_relaxed);
+	}
+	return segments * HEADS_PER_SEGMENT >= heads && segments > 0 && evict_batch(st, largest);
+}
+
 /* One attempt to free memory that this class can use. */
 static bool make_room(struct store_thread *st, struct slab_class *sc)
 {
@@ -311,7 +331,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return true;
 	if (st->limbo.count)
 		return true;
-	return release_page(st, sc);
+	return evict_heads_of(st, sc) || release_page(st, sc);
 }
 
 void sleep_outside(struct store_thread *st)
