@@ -26,6 +26,8 @@ struct size_option {
 };
 
 struct options {
+	const char *policy_list; /* as given; NULL: chosen */
+	const char *size_list;
 	const char *policies[POLICIES_MAX];
 	unsigned policy_count;
 	struct size_option sizes[SIZES_MAX];
@@ -479,92 +481,106 @@ static void parse_sizes(struct options *o, const char *text)
 	free(copy);
 }
 
-int main(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "policies", required_argument, NULL, 'p' },
-		{ "sizes", required_argument, NULL, 's' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "curve", no_argument, NULL, 'C' },
-		{ "rate", required_argument, NULL, 'R' },
-		{ "threads", required_argument, NULL, 'T' },
-		{ "csv", required_argument, NULL, 'c' },
-		{ "plot", required_argument, NULL, 'l' },
-		{ "reference", required_argument, NULL, 'r' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct options o = { .threads = (unsigned)MAX(1, MIN(THREADS_MAX, sysconf(_SC_NPROCESSORS_ONLN))) };
-	const char *sizes = NULL, *policies = NULL;
-	int c;
+static const struct option sim_options[] = {
+	{ "policies", required_argument, NULL, 'p' },
+	{ "sizes", required_argument, NULL, 's' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ "curve", no_argument, NULL, 'C' },
+	{ "rate", required_argument, NULL, 'R' },
+	{ "threads", required_argument, NULL, 'T' },
+	{ "csv", required_argument, NULL, 'c' },
+	{ "plot", required_argument, NULL, 'l' },
+	{ "reference", required_argument, NULL, 'r' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
 
-	while ((c = getopt_long(argc, argv, "p:s:T:qh", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			policies = optarg;
-			break;
-		case 's':
-			sizes = optarg;
-			break;
-		case 'b':
-			o.by_bytes = true;
-			break;
-		case 'C':
-			o.curve = true;
-			break;
-		case 'R':
-			if (!tool_parse_double(optarg, &o.rate) || o.rate <= 0 || o.rate > 1)
-				tool_fail_usage("--rate: %s is not above 0 and at most 1", optarg);
-			break;
-		case 'T':
-			o.threads = (unsigned)tool_option_u64("--threads", optarg, 1, THREADS_MAX);
-			break;
-		case 'c':
-			o.csv_path = optarg;
-			break;
-		case 'l':
-			o.plot_path = optarg;
-			break;
-		case 'r':
-			o.reference_path = optarg;
-			break;
-		case 'q':
-			o.quiet = true;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			fputs("larder-sim: try --help\n", stderr);
-			return TOOL_EXIT_USAGE;
-		}
+static void take_option(struct options *o, int option)
+{
+	switch (option) {
+	case 'p':
+		o->policy_list = optarg;
+		break;
+	case 's':
+		o->size_list = optarg;
+		break;
+	case 'b':
+		o->by_bytes = true;
+		break;
+	case 'C':
+		o->curve = true;
+		break;
+	case 'R':
+		if (!tool_parse_double(optarg, &o->rate) || o->rate <= 0 || o->rate > 1)
+			tool_fail_usage("--rate: %s is not above 0 and at most 1", optarg);
+		break;
+	case 'T':
+		o->threads = (unsigned)tool_option_u64("--threads", optarg, 1, THREADS_MAX);
+		break;
+	case 'c':
+		o->csv_path = optarg;
+		break;
+	case 'l':
+		o->plot_path = optarg;
+		break;
+	case 'r':
+		o->reference_path = optarg;
+		break;
+	case 'q':
+		o->quiet = true;
+		break;
+	case 'h':
+		usage(stdout);
+		exit(0);
+	default:
+		fputs("larder-sim: try --help\n", stderr);
+		exit(TOOL_EXIT_USAGE);
 	}
-	if (optind == argc)
-		tool_fail_usage("no trace given");
-	if (policies || o.curve)
-		parse_policies(&o, policies ? policies : policy_at(0)->name);
-	for (; !policies && !o.curve && sim_policy_name(o.policy_count); o.policy_count++)
-		o.policies[o.policy_count] = sim_policy_name(o.policy_count);
-	parse_sizes(&o, sizes ? sizes : o.curve ? "10%" : "0.5%,1%,2%,5%,10%,20%,40%");
-	if (o.curve) {
-		run_curves(&o, argv + optind, (unsigned)(argc - optind));
-		return 0;
-	}
-	unsigned count = (unsigned)(argc - optind);
+}
+
+/* Sizes that are bytes or items need to know which, so the lists are read when all options are. */
+static void parse_lists(struct options *o)
+{
+	if (o->policy_list || o->curve)
+		parse_policies(o, o->policy_list ? o->policy_list : policy_at(0)->name);
+	else
+		for (; sim_policy_name(o->policy_count); o->policy_count++)
+			o->policies[o->policy_count] = sim_policy_name(o->policy_count);
+	parse_sizes(o, o->size_list ? o->size_list : o->curve ? "10%" : "0.5%,1%,2%,5%,10%,20%,40%");
+}
+
+static void run_policies(const struct options *o, char **traces, unsigned count)
+{
 	struct result *results = tool_alloc(count, sizeof(*results));
 
 	for (unsigned i = 0; i < count; i++) {
-		run_trace(&o, argv[optind + i], i, count, &results[i]);
-		print_trace(&o, &results[i]);
+		run_trace(o, traces[i], i, count, &results[i]);
+		print_trace(o, &results[i]);
 	}
-	print_summary(&o, results, count);
-	if (o.csv_path)
-		write_csv(&o, results, count);
-	if (o.plot_path)
-		write_plot(&o, results, count);
-	if (o.reference_path)
-		compare_reference(&o, results, count);
+	print_summary(o, results, count);
+	if (o->csv_path)
+		write_csv(o, results, count);
+	if (o->plot_path)
+		write_plot(o, results, count);
+	if (o->reference_path)
+		compare_reference(o, results, count);
 	free(results);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .threads = (unsigned)MAX(1, MIN(THREADS_MAX, sysconf(_SC_NPROCESSORS_ONLN))) };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "p:s:T:qh", sim_options, NULL)) != -1)
+		take_option(&o, option);
+	if (optind == argc)
+		tool_fail_usage("no trace given");
+	parse_lists(&o);
+	if (o.curve)
+		run_curves(&o, argv + optind, (unsigned)(argc - optind));
+	else
+		run_policies(&o, argv + optind, (unsigned)(argc - optind));
 	return 0;
 }

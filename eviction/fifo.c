@@ -1,5 +1,7 @@
 #include "eviction/fifo.h"
 
+#define RESERVE_SHARE 8u /* of the blocks in use */
+
 enum status fifo_pool_init(struct fifo_pool *p, const struct policy_memory *memory,
                            uint64_t references_max)
 {
@@ -18,7 +20,7 @@ enum status fifo_pool_init(struct fifo_pool *p, const struct policy_memory *memo
 
 void fifo_pool_fini(struct fifo_pool *p)
 {
-	uint64_t charged = p->links_charged_bytes + (uint64_t)p->in_use * OS_PAGE_BYTES;
+	uint64_t charged = p->links_charged_bytes + (uint64_t)(p->in_use + p->reserve) * OS_PAGE_BYTES;
 
 	if (charged)
 		p->memory.give(p->memory.context, charged);
@@ -53,13 +55,38 @@ static uint32_t take_fresh(struct fifo_pool *p)
 	return p->fresh++;
 }
 
+static uint32_t reserve_wanted(const struct fifo_pool *p)
+{
+	return MIN(p->reserve_max, MIN(p->in_use, 1 + p->in_use / RESERVE_SHARE));
+}
+
+static bool fill_reserve(struct fifo_pool *p)
+{
+	for (; p->reserve < reserve_wanted(p); p->reserve++)
+		if (!p->memory.take(p->memory.context, OS_PAGE_BYTES))
+			return false;
+	return true;
+}
+
+static bool charge_block(struct fifo_pool *p)
+{
+	if (p->memory.take(p->memory.context, OS_PAGE_BYTES))
+		return true;
+	if (p->reserve > 0) {
+		p->reserve--;
+		return true;
+	}
+	atomic_store_explicit(&p->hungry, true, memory_order_relaxed);
+	return false;
+}
+
 static uint32_t block_take(struct fifo_pool *p)
 {
-	uint32_t block;
+	uint32_t block = 0;
 
-	if (!p->memory.take(p->memory.context, OS_PAGE_BYTES))
-		return 0;
 	lock_acquire(&p->lock);
+	if (!charge_block(p))
+		goto unlock;
 	block = p->free_head;
 	if (block)
 		p->free_head = *link_of(p, block);
@@ -68,22 +95,39 @@ static uint32_t block_take(struct fifo_pool *p)
 	if (block) {
 		*link_of(p, block) = 0;
 		p->in_use++;
-	}
-	lock_release(&p->lock);
-	if (!block)
+		fill_reserve(p);
+	} else {
 		p->memory.give(p->memory.context, OS_PAGE_BYTES);
+	}
+unlock:
+	lock_release(&p->lock);
 	return block;
 }
 
 static void block_give(struct fifo_pool *p, uint32_t block)
 {
 	region_drop(&p->blocks, (size_t)block * OS_PAGE_BYTES, OS_PAGE_BYTES);
-	p->memory.give(p->memory.context, OS_PAGE_BYTES);
 	lock_acquire(&p->lock);
 	*link_of(p, block) = p->free_head;
 	p->free_head = block;
 	p->in_use--;
+	bool kept = p->reserve < reserve_wanted(p);
+
+	p->reserve += kept;
 	lock_release(&p->lock);
+	if (!kept)
+		p->memory.give(p->memory.context, OS_PAGE_BYTES);
+}
+
+bool fifo_pool_feed(struct fifo_pool *p)
+{
+	lock_acquire(&p->lock);
+	for (; p->reserve > reserve_wanted(p); p->reserve--)
+		p->memory.give(p->memory.context, OS_PAGE_BYTES);
+	bool enough = fill_reserve(p);
+
+	lock_release(&p->lock);
+	return enough;
 }
 
 /* ---- queues ---- */

@@ -4,12 +4,15 @@
  *
  *   fifo:   first block -> block -> ... -> last block       a block is one OS page: 1,024 references
  *   pool:   one reservation; a block is charged when a queue takes it and given back to the system
- *           when it is empty
+ *           when it is empty; but where it keeps a reserve, some stay charged, so that queues move on
+ *           and grow in a full cache
  *
  * A queue belongs to whoever holds the lock of what it is part of; the pool has its own.
  */
 #ifndef LARDER_FIFO_H
 #define LARDER_FIFO_H
+
+#include <stdatomic.h>
 
 #include "eviction/ghost.h"
 #include "store/base/base.h"
@@ -24,11 +27,14 @@ struct fifo_pool {
 	struct region links;   /* of each block: the next of its queue, or of the free list */
 	struct policy_memory memory;
 	uint32_t block_limit;
+	uint32_t reserve_max; /* of the owner's choice; 0 to begin with */
 	/* under lock */
 	struct lock lock;
 	uint32_t fresh;        /* blocks from here on were never used; block 0 never is */
 	uint32_t free_head;
 	uint32_t in_use;
+	uint32_t reserve;      /* further blocks that are charged */
+	_Atomic bool hungry;   /* memory was refused; whoever looks clears it. Without the lock */
 	uint64_t links_charged_bytes;
 };
 
@@ -43,6 +49,10 @@ struct fifo {
 enum status fifo_pool_init(struct fifo_pool *p, const struct policy_memory *memory,
                            uint64_t references_max);
 void fifo_pool_fini(struct fifo_pool *p);
+
+/* fifo_pool_feed: fills the reserve up to what queues of this size may soon want, or gives some of it back. False
+ * when memory is refused. */
+bool fifo_pool_feed(struct fifo_pool *p);
 
 /* fifo_push: false when the pool has no memory for it. */
 bool fifo_push(struct fifo_pool *p, struct fifo *f, uint32_t reference);

@@ -354,6 +354,7 @@ void mrc_report(const struct mrc *m, struct mrc_report *report)
 			.factor = (uint8_t)lane->factor,
 			.budget_bytes = budget_at(m, lane->factor),
 			.miss_ratio = miss_ratio(m, lane),
+			.keys = m->running ? lane->mini.entry_count : 0,
 		};
 	}
 	report_best(m, report);

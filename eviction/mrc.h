@@ -136,6 +136,7 @@ struct mrc_report {
 		uint8_t factor;
 		uint64_t budget_bytes;
 		double miss_ratio;
+		uint32_t keys; /* that it holds now */
 	} points[MRC_LANES_MAX];
 	/* the policy that would miss least with this budget; the running one if nothing is known */
 	const struct policy_ops *best;

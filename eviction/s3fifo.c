@@ -92,13 +92,16 @@ static bool entry_is_wanted(void *context, uint32_t reference)
 	return false;
 }
 
+/* Where the queue gets no memory it must not wait for its full share: what it gives up makes room for what comes.
+ * Else new chunks would go to the main queue, and drive out what is there. */
 static bool enqueue(struct policy_queue *q, uint32_t reference)
 {
 	struct fifo *small = &q->u.s3fifo.small;
 
 	if (small->count > 2 * q->u.s3fifo.small_count + QUEUE_SLACK)
 		fifo_filter(&q->shared->fifos, small, entry_is_wanted, q);
-	return fifo_push(&q->shared->fifos, small, reference);
+	q->u.s3fifo.starved = !fifo_push(&q->shared->fifos, small, reference);
+	return !q->u.s3fifo.starved;
 }
 
 /* A chunk of neither queue becomes one of main, unless somebody else just made it one. */
@@ -237,7 +240,7 @@ static bool small_is_next(const struct policy_queue *q)
 
 	if (!q->u.s3fifo.small_count || !main_count(q))
 		return q->u.s3fifo.small_count != 0;
-	return q->u.s3fifo.small_count > (q->u.s3fifo.small_count + main_count(q)) * share / SHARE_ONE;
+	return q->u.s3fifo.starved || q->u.s3fifo.small_count > (q->u.s3fifo.small_count + main_count(q)) * share / SHARE_ONE;
 }
 
 static unsigned s3_victims(struct policy_queue *q, uint32_t *references, unsigned max)

@@ -21,11 +21,15 @@ static void point_lines(struct conn *c, const struct mrc_point *point)
 
 void curve_stats(struct conn *c)
 {
+	struct store *s = c->worker->server->store;
+	struct store_counters counters;
 	struct store_curve curve;
 
-	store_curve_read(c->worker->server->store, &curve);
+	store_curve_read(s, &curve);
+	store_counters_sum(s, &counters);
 	const struct mrc_report *report = &curve.report;
 
+	stat_text(c, "mrc:policy", store_running_policy(s)->name);
 	stat_text(c, "mrc:state", report->running ? "on" : curve.enabled ? "idle" : "off");
 	conn_printf(c, "STAT mrc:rate %.6f\r\n", report->rate);
 	stat_number(c, "mrc:keys", report->keys);
@@ -36,6 +40,7 @@ void curve_stats(struct conn *c)
 		point_lines(c, &report->points[i]);
 	stat_text(c, "mrc:best", report->best->name);
 	stat_ratio(c, "mrc:gain", report->gain);
+	stat_number(c, "mrc:policy_changes", counters.policy_changes);
 	stat_text(c, "mrc:advice", curve.advice ? curve.advice->name : "none");
 	conn_reply(c, REPLY_END);
 }

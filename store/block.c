@@ -69,18 +69,24 @@ static void room_remove(struct block_table *bt, uint32_t page)
 		bt->pages[pg->older].newer = pg->newer;
 }
 
+/* Charges an array up to so many bytes, if it is not yet charged so far. */
+static bool charge_array(struct block_table *bt, uint32_t *charged_bytes, uint32_t bytes)
+{
+	uint32_t needed = ALIGN_UP(bytes, (uint32_t)OS_PAGE_BYTES);
+
+	if (needed <= *charged_bytes)
+		return true;
+	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - *charged_bytes))
+		return false;
+	*charged_bytes = needed;
+	return true;
+}
+
 /* Charges the descriptor of this page, the first time. */
 static bool charge_descriptor(struct block_table *bt, uint32_t page)
 {
-	uint32_t needed = ALIGN_UP((uint32_t)((page + 1) * sizeof(struct block_page)),
-	                           (uint32_t)OS_PAGE_BYTES);
-
-	if (needed <= bt->pages_charged_bytes)
-		return true;
-	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - bt->pages_charged_bytes))
-		return false;
-	bt->pages_charged_bytes = needed;
-	return true;
+	return charge_array(bt, &bt->pages_charged_bytes,
+	                    (page + 1) * (uint32_t)sizeof(struct block_page));
 }
 
 static bool page_open(struct block_table *bt)
@@ -170,14 +176,7 @@ static void chain_deal(struct block_table *bt, uint32_t chain)
 
 static bool charge_heads(struct block_table *bt, uint32_t count)
 {
-	uint32_t needed = ALIGN_UP(count * (uint32_t)sizeof(uint32_t), (uint32_t)OS_PAGE_BYTES);
-
-	if (needed <= bt->heads_charged_bytes)
-		return true;
-	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - bt->heads_charged_bytes))
-		return false;
-	bt->heads_charged_bytes = needed;
-	return true;
+	return charge_array(bt, &bt->heads_charged_bytes, count * (uint32_t)sizeof(uint32_t));
 }
 
 /* One head more for each block more than there are heads: the chains stay at one block on average. */

@@ -13,7 +13,6 @@
 #define PURSE_PAGES 2u
 /* An item's share of the index. */
 #define INDEX_BYTES 8u
-#define ADVICE_SECONDS 60u
 
 /* ---- memory ---- */
 
@@ -81,7 +80,7 @@ static uint64_t weight_of(const struct store *s, uint32_t reference)
 	if (sc->big && it->next)
 		return item_stored_bytes(sc, it) + INDEX_BYTES;
 	/* What a policy keeps beside the chunk is added by lane. */
-	return s->slab.page_bytes / sc->chunks_per_page - s->policy->side_bytes + INDEX_BYTES;
+	return s->slab.page_bytes / sc->chunks_per_page - sc->space.side_bytes + INDEX_BYTES;
 }
 
 void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference)
@@ -205,11 +204,14 @@ static bool is_better(const struct mrc_report *report, const struct policy_ops *
                       const struct policy_ops *policy)
 {
 	/* The running policy's curve comes first. */
-	double misses = report->requests * report->points[MRC_FACTOR_ONE].miss_ratio;
+	const struct mrc_point *now = &report->points[MRC_FACTOR_ONE];
+	double misses = report->requests * now->miss_ratio;
 	double gain = policy ? mrc_gain(report, running, policy) : 0;
+	double saved = gain * now->miss_ratio;
 
 	return report->requests >= CURVE_ADVICE_REQUESTS && gain >= CURVE_ADVICE_GAIN &&
-	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS;
+	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS &&
+	       saved * saved * now->keys >= CURVE_ADVICE_KEY_ERROR * CURVE_ADVICE_KEY_ERROR;
 }
 
 /* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */
@@ -217,18 +219,18 @@ static void think(struct curve *c, const struct policy_ops *running, uint32_t no
 {
 	struct mrc_report report;
 
-	if (now - c->advice_second < ADVICE_SECONDS)
+	if (now - c->advice_second < CURVE_LOOK_SECONDS)
 		return;
 	c->advice_second = now;
 	mrc_report(&c->mrc, &report);
 	if (is_better(&report, running, c->candidate)) {
 		c->candidate_gain = mrc_gain(&report, running, c->candidate);
-		c->candidate_minutes++;
+		c->candidate_looks++;
 		return;
 	}
 	c->candidate = is_better(&report, running, report.best) ? report.best : NULL;
 	c->candidate_gain = report.gain;
-	c->candidate_minutes = 0;
+	c->candidate_looks = c->candidate != NULL;
 }
 
 static void curve_second(struct store *s, struct curve *c, uint32_t now)
@@ -244,7 +246,7 @@ static void curve_second(struct store *s, struct curve *c, uint32_t now)
 		mrc_halve(&c->mrc);
 		c->half_second = now;
 	}
-	think(c, s->policy, now);
+	think(c, c->mrc.options.policy, now);
 }
 
 /* ---- slices ---- */
@@ -259,7 +261,7 @@ static void publish(struct store *s, struct curve *c)
 	struct store_curve curve = {
 		.enabled = is_on(s, c),
 		.dropped = c->dropped - c->dropped_before,
-		.advice = c->candidate_minutes >= CURVE_ADVICE_MINUTES ? c->candidate : NULL,
+		.advice = curve_better_policy(s),
 		.advice_gain = c->candidate_gain,
 	};
 
@@ -276,7 +278,7 @@ static void stop(struct curve *c)
 	mrc_stop(&c->mrc);
 	c->mrc.threshold = c->mrc.options.threshold;
 	c->candidate = NULL;
-	c->candidate_minutes = 0;
+	c->candidate_looks = 0;
 	trim_purse(c, 0);
 }
 
@@ -335,12 +337,12 @@ bool curve_step(struct store *s, uint32_t now)
 
 /* ---- life, answers ---- */
 
-void curve_init(struct store *s)
+static void init_simulation(struct store *s, const struct policy_ops *policy)
 {
 	uint32_t one_in = s->options.curve_one_in ? s->options.curve_one_in : CURVE_ONE_IN;
 	struct curve *c = &s->curve;
 	struct mrc_options o = {
-		.policy = s->policy,
+		.policy = policy,
 		.others = true,
 		.policy_bytes = true,
 		.keys_max = CURVE_KEYS_MAX,
@@ -348,10 +350,26 @@ void curve_init(struct store *s)
 		.memory = { take, give, c },
 	};
 
-	lock_init(&c->lock);
 	mrc_init(&c->mrc, &o);
 	set_budget(s, c);
 	publish(s, c);
+}
+
+void curve_init(struct store *s)
+{
+	lock_init(&s->curve.lock);
+	init_simulation(s, running_policy(s));
+}
+
+void curve_change_policy(struct store *s, const struct policy_ops *policy)
+{
+	stop(&s->curve);
+	init_simulation(s, policy);
+}
+
+const struct policy_ops *curve_better_policy(const struct store *s)
+{
+	return s->curve.candidate_looks >= CURVE_ADVICE_LOOKS ? s->curve.candidate : NULL;
 }
 
 void curve_fini(struct store *s)

@@ -222,8 +222,13 @@ bool index_flush(struct index *ix);
 bool index_flush_sweep(struct index *ix, unsigned max_buckets, unsigned max_entries,
                        void *thread_context);
 
+/* ---- counts ---- */
+
 uint64_t index_bytes(const struct index *ix);
-uint32_t index_bucket_count(const struct index *ix);
+static inline uint32_t index_bucket_count(const struct index *ix)
+{
+	return atomic_load_explicit(&((struct index *)ix)->bucket_count, memory_order_relaxed);
+}
 
 /* index_check: asserts the invariants and calls `visit` for each entry; no other thread active. */
 uint64_t index_check(struct index *ix, void (*visit)(void *context, uint32_t reference, uint64_t hash),

@@ -141,7 +141,7 @@ struct curve {
 	uint32_t busy_until;    /* a second, 0: not busy; see store_curve_is_busy */
 	bool was_busy;         /* a second ago */
 	uint32_t failed_second; /* no memory to start with then */
-	uint32_t candidate_minutes;
+	uint32_t candidate_looks;
 	const struct policy_ops *candidate; /* for the advice */
 	double candidate_gain;
 	unsigned next_thread;  /* whose ring is drained next */
@@ -162,10 +162,20 @@ struct dead_sweep {
 	uint64_t events_seen; /* when the pass began */
 };
 
+/* Where the change to another policy stands, see switch.c; the maintaining thread only. */
+struct policy_switch {
+	enum { SWITCH_NONE, SWITCH_GRACE, SWITCH_PAGES } phase;
+	uint64_t stamp; /* epoch in which threads were told */
+	uint32_t page;  /* next one to change */
+};
+
 struct store {
 	/* const after init */
 	struct store_options options;
-	const struct policy_ops *policy;
+	/* atomic, written by the maintaining thread (switch.c) */
+	_Atomic(const struct policy_ops *) policy;  /* of keys, and of pages that are taken from here on */
+	_Atomic(const struct policy_ops *) settled; /* the same; NULL while pages change from one to another */
+	_Atomic bool wants_hits;                    /* a policy of some page does */
 	_Atomic uint32_t sample_threshold; /* relaxed; changes a few times in a server's life */
 	struct hash_secret secret;
 	unsigned thread_count;
@@ -183,6 +193,7 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
+	_Atomic uint64_t policy_changes; /* begun */
 	_Atomic uint64_t lost_to_moves; /* items that were read, evicted to vacate pages */
 	void (*_Atomic end_seen)(void *context, const struct item_view *view, enum ending ending);
 	void *_Atomic end_context;
@@ -197,9 +208,35 @@ struct store {
 	uint32_t collapse_second; /* no pass before it */
 	uint32_t collapse_refusals; /* in this pass */
 	uint32_t tick;
+	struct policy_switch policy_switch;
 	struct slab slab;
 	struct curve curve;
 };
+
+/* ---- switch.c ---- */
+
+void switch_init(struct store *s, const struct policy_ops *policy);
+/* switch_step: a slice of a change that is under way; true while more is waiting. In a turn of the
+ * maintaining thread; a safe point. */
+bool switch_step(struct store_thread *st);
+
+static inline const struct policy_ops *running_policy(const struct store *s)
+{
+	return atomic_load_explicit(&((struct store *)s)->policy, memory_order_relaxed);
+}
+
+/* settled_policy: the one of every page, NULL while there are two: then nobody works on queues without
+ * their class's lock. */
+static inline const struct policy_ops *settled_policy(const struct store *s)
+{
+	/* acquire: pairs with the release in switch.c, before which every page became this policy's */
+	return atomic_load_explicit(&((struct store *)s)->settled, memory_order_acquire);
+}
+
+static inline bool wants_hits(const struct store *s)
+{
+	return atomic_load_explicit(&((struct store *)s)->wants_hits, memory_order_relaxed);
+}
 
 /* ---- store.c ---- */
 
@@ -289,7 +326,9 @@ void ring_push(struct store_thread *st, uint32_t entry);
 /* drain_ring, drain_rings: what one thread did, or all, reaches the policy. */
 void drain_ring(struct store *s, struct ring *ring);
 void drain_rings(struct store *s);
-/* settle_links: what threads linked and unlinked without the lock is counted. */
+/* settle_links: what threads linked and unlinked without the lock is counted; count_links: also that of
+ * a policy that is settled no more. */
+void count_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock);
 void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock);
 /* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
 static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
@@ -328,6 +367,9 @@ unsigned evict_released(struct store_thread *st);
 /* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
  * point. */
 bool evict_batch(struct store_thread *st, struct slab_class *sc);
+/* feed_policy: a page makes room for the policy's queues, which are to move on and grow in a full cache, too.
+ * A safe point. */
+bool feed_policy(struct store_thread *st);
 /* return_stocks: gives chunks of draining pages back, or all of them. */
 void return_stocks(struct store_thread *st, bool all);
 /* yield_drained: if pages began to drain since the last call, gives this thread's share of them. */
@@ -353,6 +395,9 @@ void curve_fini(struct store *s);
  * waiting; in no turn, since it takes long. Both: the maintaining thread. */
 void curve_feed(struct store_thread *st);
 bool curve_step(struct store *s, uint32_t now);
+/* curve_change_policy: begins anew, with another that runs. curve_better_policy: the advice, NULL for none. */
+void curve_change_policy(struct store *s, const struct policy_ops *policy);
+const struct policy_ops *curve_better_policy(const struct store *s);
 /* Is the key one of those whose requests are simulated? */
 static inline bool is_sampled(const struct store_thread *st, uint64_t hash)
 {

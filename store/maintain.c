@@ -209,6 +209,17 @@ static bool step_collapse(struct store *s, uint32_t now)
 	return true;
 }
 
+/* ---- the policy ---- */
+
+static void follow_curves(struct store_thread *st)
+{
+	struct store *s = st->store;
+	const struct policy_ops *better = s->options.policy_follows_curves ? curve_better_policy(s) : NULL;
+
+	if (unlikely(better))
+		store_change_policy(st, better);
+}
+
 bool store_maintain(struct store_thread *st, uint32_t now)
 {
 	struct store *s = st->store;
@@ -231,16 +242,20 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, FLUSH_ENTRIES, st);
 	reclaim(st);
 	feed_index(st);
+	if (!fifo_pool_feed(&s->policy_shared.fifos))
+		feed_policy(st);
 	more |= step_limit(st);
 	flush_count(st);
 	more |= step_shrink(st);
 	curve_feed(st);
+	more |= switch_step(st);
 	reclaim(st);
 	return_stocks(st, true);
 	/* What was swept and waits for others' turns is memory that somebody may want: soon again. */
 	more |= st->limbo.count != 0;
 	store_leave(st);
 	more |= curve_step(s, now);
+	follow_curves(st);
 	more |= step_collapse(s, now);
 	return more;
 }

@@ -17,7 +17,8 @@
  */
 #include "store/internal.h"
 
-#define DRAIN_TRIES 300u
+#define DRAIN_SPINS 300u
+#define DRAIN_SLEEPS 100u /* a tenth of a millisecond each, for a thread that lost its core in its turn */
 #define STEAL_TRIES 8u
 /* How often a class looks at the others, in its eviction batches, where nothing says that it gains. */
 #define COMPARE_EVERY 4u
@@ -61,7 +62,7 @@ static uint64_t page_gain(const struct store *s, const struct slab_class *sc)
 	uint64_t refaults = atomic_load_explicit(&((struct slab_class *)sc)->refaults, memory_order_relaxed);
 	uint64_t weight = s->options.goal == GOAL_BYTES ? s->slab.page_bytes : sc->chunks_per_page;
 
-	if (evictions == 0 || !s->policy->recall)
+	if (evictions == 0 || !running_policy(s)->recall)
 		return 0;
 	return (MIN(refaults, evictions) + PRIOR_REFAULTS) * GAIN_ONE / (evictions + PRIOR_EVICTIONS) * weight;
 }
@@ -85,13 +86,18 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 {
 	uint32_t oldest;
 
-	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
+	for (;;) {
+		struct policy_queue *q = class_queue(sc);
+
+		if ((oldest = q->ops->oldest(q)) == 0)
+			break;
+
 		struct item *it = chunk_item(s, oldest);
 
 		if (item_kind(it) == CHUNK_ITEM &&
 		    !(unlikely(item_word(it) & WORD_REFERRED) && reference_try_park(s, oldest)))
 			break;
-		sc->queue.ops->remove(&sc->queue, oldest);
+		q->ops->remove(q, oldest);
 	}
 	return oldest;
 }
@@ -220,7 +226,7 @@ static void copy_notes(struct store *s, const struct slab_class *sc, uint32_t to
 	uint8_t state = state_get(&sc->space, from);
 	uint8_t kept = state & STATE_OF_USE;
 
-	if (state & s->policy->proven_states)
+	if (state & running_policy(s)->proven_states)
 		kept |= STATE_PROVEN;
 	state_change(&sc->space, to, STATE_OF_USE, kept);
 	atomic_store_explicit(slab_age(sc, to),
@@ -228,18 +234,18 @@ static void copy_notes(struct store *s, const struct slab_class *sc, uint32_t to
 	                      memory_order_relaxed);
 }
 
-static void change_places(struct slab_class *sc, uint32_t to, uint32_t from)
+static void change_places(struct store *s, struct slab_class *sc, uint32_t to, uint32_t from)
 {
-	const struct policy_ops *ops = sc->queue.ops;
-
 	lock_acquire(&sc->lock);
-	if (ops->move && ops->linked(&sc->queue, from)) {
+	struct policy_queue *q = slab_queue(&s->slab, sc, to), *old = slab_queue(&s->slab, sc, from);
+
+	if (q == old && q->ops->move && q->ops->linked(q, from)) {
 		/* An entry of the chunk's earlier life, left in somebody's ring, may have linked it already. */
-		ops->remove(&sc->queue, to);
-		ops->move(&sc->queue, to, from);
+		q->ops->remove(q, to);
+		q->ops->move(q, to, from);
 	} else {
-		ops->insert(&sc->queue, to);
-		ops->remove(&sc->queue, from);
+		q->ops->insert(q, to);
+		old->ops->remove(old, from);
 	}
 	lock_release(&sc->lock);
 }
@@ -264,7 +270,7 @@ static bool relocate_locked(struct store_thread *st, struct slab_class *sc, cons
 		reference_moved(s, to, from);
 	item_set_kind_owned(new, CHUNK_ITEM);
 	index_replace(at, to);
-	change_places(sc, to, from);
+	change_places(s, sc, to, from);
 	retire(st, from, ENDED_MOVED);
 	return true;
 }
@@ -363,7 +369,7 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	} else if (kind != CHUNK_ITEM) {
 		return;
 	}
-	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
+	bool proven = state_get(&sc->space, reference) & running_policy(s)->proven_states;
 
 	evict_reference(st, reference, item_hash(s, reference), proven);
 }
@@ -381,15 +387,23 @@ static void vacate_chunk(struct store_thread *st, struct slab_class *sc, uint32_
 /* Waits a bounded time for a draining page to close, giving what this thread holds of it. */
 static bool await_closed(struct store_thread *st, const struct slab_class *sc, uint32_t page_number)
 {
+	struct epoch *e = &st->store->epoch;
+	uint64_t stamp = epoch_stamp(e);
 	unsigned spins = 0;
 
-	for (unsigned i = 0; i < DRAIN_TRIES; i++) {
+	epoch_advance(e);
+	for (unsigned i = 0; i < DRAIN_SPINS + DRAIN_SLEEPS; i++) {
 		reclaim(st);
 		quiesce(st);
 		yield_drained(st);
 		if (page_is_closed(st->store, sc, page_number))
 			return true;
-		lock_backoff(&spins);
+		if (i < DRAIN_SPINS)
+			lock_backoff(&spins);
+		else if (epoch_min(e) <= stamp)
+			sleep_outside(st);
+		else
+			break;
 	}
 	return false;
 }
@@ -466,8 +480,9 @@ static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 	uint32_t own_age, page_number;
 	struct donor donor;
 
+	/* Without a victim it may be one of segments, whose heads are elsewhere. */
 	if (!donor_age(st->store, sc, &own_age, &page_number))
-		return true;
+		return sc->page_count == 0;
 	return find_donor(st->store, sc, UINT64_MAX, &donor) &&
 	       donor.age > 2 * (uint64_t)own_age + 2;
 }

@@ -6,12 +6,14 @@
 
 #include "store/internal.h"
 
-/* Tries before an allocation gives up waiting for other threads' turns to end. A turn is tens of
- * microseconds; past the spins of lock_backoff each try yields the core. */
-#define WAIT_TRIES 20000u
+/* Tries before an allocation gives up waiting for other threads' turns to end, some seconds. A turn is tens of
+ * microseconds, but who is in one may have lost its core: then everybody sleeps instead of evicting more. */
+#define WAIT_TRIES 40000u
+#define PATIENCE 128u /* tries before more is evicted though much waits already: as many spins as sleeps */
 #define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define HEADS_PER_SEGMENT 4 /* a page of the largest class has as many */
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
 #define GONE_BATCHES 64u     /* of victims that are no items any more, before it is given up */
@@ -120,10 +122,19 @@ enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64
 	struct store *s = st->store;
 	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
 	enum removal removal = remove_hashed(st, reference, hash, ending);
+	const struct policy_ops *policy = running_policy(s);
 
-	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && s->policy->bury)
-		s->policy->bury(&s->policy_shared, hash, proven);
+	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && policy->bury)
+		policy->bury(&s->policy_shared, hash, proven);
 	return removal;
+}
+
+static unsigned class_victims(struct slab_class *sc, uint32_t *victims, unsigned wanted) REQUIRES(sc->lock)
+{
+	struct policy_queue *q = class_queue(sc), *present = &sc->queues[sc->present];
+	unsigned n = q->ops->victims(q, victims, wanted);
+
+	return n > 0 || q == present ? n : present->ops->victims(present, victims, wanted);
 }
 
 /* Has the policy name victims until one of them is still an item: where a page is being vacated, the
@@ -136,7 +147,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	for (unsigned i = 0; n == 0 && named > 0 && i < GONE_BATCHES; i++) {
 		lock_acquire(&sc->lock);
 		settle_links(s, sc);
-		named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+		named = class_victims(sc, victims, wanted);
 		/* What is an item now, under the lock, stays readable until this turn's next safe point. */
 		for (unsigned k = 0; k < named; k++)
 			if (item_kind(chunk_item(s, victims[k] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
@@ -158,13 +169,13 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 
 	reclaim_room(st);
 	/* An exact order needs all that happened; otherwise what others did can wait in their rings. */
-	if (s->policy->hit)
+	if (wants_hits(s))
 		drain_rings(s);
 	else
 		drain_ring(s, &st->ring);
 	unsigned n = choose_victims(s, sc, victims, wanted);
 
-	if (n == 0 && !s->policy->hit) {
+	if (n == 0 && !wants_hits(s)) {
 		drain_rings(s);
 		n = choose_victims(s, sc, victims, wanted);
 	}
@@ -256,6 +267,44 @@ static bool sweep_flushed(struct store_thread *st)
 	return true;
 }
 
+bool feed_policy(struct store_thread *st)
+{
+	struct store *s = st->store;
+
+	if (!s->options.evict || budget_excess(&s->budget) || !release_page(st, NULL))
+		return false;
+	fifo_pool_feed(&s->policy_shared.fifos);
+	return true;
+}
+
+/* Once for each refusal, which was one for a thousand new items of a class. */
+static bool feed_hungry(struct store_thread *st)
+{
+	_Atomic bool *hungry = &st->store->policy_shared.fifos.hungry;
+
+	return unlikely(atomic_load_explicit(hungry, memory_order_relaxed)) &&
+	       atomic_exchange_explicit(hungry, false, memory_order_relaxed) && feed_policy(st);
+}
+
+/* Segments have no victims of their own: those of their heads free them, which are all of the largest class. Not
+ * where few heads have one here: then a page is the cheaper way. */
+static bool evict_heads_of(struct store_thread *st, const struct slab_class *sc)
+{
+	struct store *s = st->store;
+	struct slab_class *largest = &s->slab.classes[s->slab.class_count];
+	int64_t segments = 0, heads = 0;
+
+	if (sc == largest || !sc->big)
+		return false;
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		const struct class_counters *of = s->threads[i].classes;
+
+		segments += (int64_t)atomic_load_explicit(&of[sc->index].segments, memory_order_relaxed);
+		heads += (int64_t)atomic_load_explicit(&of[largest->index].items, memory_order_relaxed);
+	}
+	return segments * HEADS_PER_SEGMENT >= heads && segments > 0 && evict_batch(st, largest);
+}
+
 /* One attempt to free memory that this class can use. */
 static bool make_room(struct store_thread *st, struct slab_class *sc)
 {
@@ -274,13 +323,15 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	}
 	if (evict_released(st))
 		return true;
+	if (feed_hungry(st))
+		return true;
 	if (take_page_for(st, sc))
 		return true;
 	if (evict_batch(st, sc))
 		return true;
 	if (st->limbo.count)
 		return true;
-	return release_page(st, sc);
+	return evict_heads_of(st, sc) || release_page(st, sc);
 }
 
 void sleep_outside(struct store_thread *st)
@@ -295,7 +346,7 @@ void sleep_outside(struct store_thread *st)
 static bool refill(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
-	unsigned spins = 0, failures = 0;
+	unsigned spins = 0, failures = 0, waits = 0;
 
 	for (unsigned i = 0; i < WAIT_TRIES; i++) {
 		reclaim_for(st, sc);
@@ -303,10 +354,12 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		if (sk->count || stock_from_pages(st, sc))
 			return true;
 		/* Evicting again would not help what only waits for other threads' turns. */
-		if (st->limbo.count >= ENOUGH_WAITING) {
-			lock_backoff(&spins);
-			if (i % 64 != 63)
-				continue;
+		if (st->limbo.count >= ENOUGH_WAITING && ++waits % PATIENCE != 0) {
+			if (waits % PATIENCE < PATIENCE / 2)
+				lock_backoff(&spins);
+			else
+				sleep_outside(st);
+			continue;
 		}
 		uint32_t waiting = st->limbo.count;
 		bool made = make_room(st, sc);

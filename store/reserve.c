@@ -156,7 +156,7 @@ enum status draft_item(struct store_thread *st, struct slab_class *sc,
 		return STATUS_NO_MEMORY;
 	struct item *it = d->it = chunk_item(s, d->reference);
 
-	if (s->policy->recall)
+	if (running_policy(s)->recall)
 		ghost_prefetch(&s->policy_shared.ghosts, spec->hash);
 	uint32_t before_value = (uint32_t)item_total_bytes(d->sc->big, spec->client_flags,
 	                                                   spec->explicit_cas != 0,

@@ -6,12 +6,14 @@
 #endif
 
 #define CHUNKS_PER_PAGE_MIN 4u /* of the largest class */
+#define CHUNKS_PER_PAGE_MAX ((256u << 10) / CHUNK_MIN_BYTES)
 
 /* ---- laying out ---- */
 
+/* Of each chunk, within its page. */
 static uint32_t policy_bytes(const struct slab_options *o)
 {
-	return o->policy->ops->side_bytes;
+	return o->policy_may_change ? 0 : o->policy->side_bytes;
 }
 
 /* The end of the page, where the states and ages of so many chunks are. */
@@ -37,6 +39,15 @@ static uint32_t count_for_chunk_bytes(const struct slab_options *o, uint32_t chu
 	return count;
 }
 
+static void init_queue(struct slab *sl, struct slab_class *sc, struct policy_queue *q,
+                       const struct policy_ops *policy)
+{
+	struct chunk_space space = sc->space;
+
+	space.side_bytes = policy->side_bytes;
+	policy_queue_init(q, policy, sl->shared, &space);
+}
+
 static void class_init(struct slab *sl, const struct slab_options *o, uint32_t chunk_bytes)
 {
 	uint8_t index = (uint8_t)(sl->class_count + 1);
@@ -48,15 +59,17 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 	sc->chunk_bytes = chunk_bytes;
 	sc->chunks_per_page = count_for_chunk_bytes(o, chunk_bytes);
 	sc->big = chunk_bytes > CHUNK_SMALL_MAX;
-	uint32_t side_offset = chunk_bytes * sc->chunks_per_page;
+	assert(sc->chunks_per_page <= CHUNKS_PER_PAGE_MAX);
+	uint32_t chunks_end = chunk_bytes * sc->chunks_per_page;
 	uint32_t state_offset = o->page_bytes - state_area(sc->chunks_per_page);
 
 	sc->expiry_bytes = ALIGN_UP(sc->chunks_per_page * 4u, (uint32_t)OS_PAGE_BYTES);
-	assert(side_offset + sc->chunks_per_page * policy_bytes(o) <= state_offset);
+	assert(chunks_end + sc->chunks_per_page * policy_bytes(o) <= state_offset);
 	sc->space = (struct chunk_space){
 		.arena = sl->arena.base,
 		.chunk_bytes = chunk_bytes,
-		.side_offset = side_offset,
+		.sides = sl->sides_stride ? sl->sides.base : sl->arena.base + chunks_end,
+		.side_stride = sl->sides_stride ? sl->sides_stride : o->page_bytes,
 		.side_bytes = policy_bytes(o),
 		.state_offset = state_offset,
 		.chunks_per_page = sc->chunks_per_page,
@@ -71,7 +84,7 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 		assert((((uint64_t)(i + 1) * chunk_bytes - 1) * sc->space.reciprocal) >> RECIPROCAL_SHIFT == i);
 	}
 	lock_init(&sc->lock);
-	policy_queue_init(&sc->queue, o->policy, &sc->space);
+	init_queue(sl, sc, &sc->queues[0], o->policy);
 }
 
 /*
@@ -110,6 +123,16 @@ static void classes_init(struct slab *sl, const struct slab_options *o)
 	}
 }
 
+static uint32_t most_side_bytes(void)
+{
+	const struct policy_ops *policy;
+	uint32_t bytes = 0;
+
+	for (unsigned i = 0; (policy = policy_at(i)) != NULL; i++)
+		bytes = MAX(bytes, policy->side_bytes);
+	return bytes;
+}
+
 static uint8_t shift_of(uint64_t power)
 {
 	return (uint8_t)__builtin_ctzll(power);
@@ -117,7 +140,7 @@ static uint8_t shift_of(uint64_t power)
 
 enum status slab_init(struct slab *sl, const struct slab_options *o, struct budget *budget)
 {
-	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes };
+	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes, .shared = o->shared };
 	uint64_t arena_bytes = ALIGN_UP(o->limit_max_bytes + o->page_bytes, (uint64_t)o->page_bytes);
 
 	sl->page_shift = shift_of(o->page_bytes);
@@ -129,6 +152,9 @@ enum status slab_init(struct slab *sl, const struct slab_options *o, struct budg
 	while ((arena_bytes >> sl->reference_shift) >> sl->cas_shift)
 		sl->cas_shift++;
 	sl->expiry_stride = ALIGN_UP(o->page_bytes / CHUNK_MIN_BYTES * 4, (uint32_t)OS_PAGE_BYTES);
+	if (o->policy_may_change)
+		sl->sides_stride = ALIGN_UP(o->page_bytes / CHUNK_MIN_BYTES * most_side_bytes(),
+		                            (uint32_t)OS_PAGE_BYTES);
 	lock_init(&sl->arena_lock);
 	atomic_init(&sl->fresh_page, 1); /* page 0 would hold reference 0 */
 
@@ -138,11 +164,16 @@ enum status slab_init(struct slab *sl, const struct slab_options *o, struct budg
 		goto release_arena;
 	if (region_reserve(&sl->page_table, sl->page_limit * sizeof(struct page), false) != STATUS_OK)
 		goto release_expiry;
+	if (sl->sides_stride &&
+	    region_reserve(&sl->sides, (size_t)sl->page_limit * sl->sides_stride, false) != STATUS_OK)
+		goto release_table;
 	budget_charge(budget, ACCOUNT_PAGES, region_own_bytes(&sl->arena));
 	sl->pages = (struct page *)sl->page_table.base;
 	classes_init(sl, o);
 	return STATUS_OK;
 
+release_table:
+	region_release(&sl->page_table);
 release_expiry:
 	region_release(&sl->expiry);
 release_arena:
@@ -152,6 +183,8 @@ release_arena:
 
 void slab_fini(struct slab *sl)
 {
+	if (sl->sides_stride)
+		region_release(&sl->sides);
 	region_release(&sl->page_table);
 	region_release(&sl->expiry);
 	region_release(&sl->arena);
@@ -286,9 +319,41 @@ bool slab_collapse(struct slab *sl, size_t stretch, bool *refused)
 	return region_collapse(&sl->arena, stretch, stretch_in_use, sl, refused);
 }
 
+/* Side bytes of a page that lie apart from it. */
+static uint32_t sides_bytes(const struct slab *sl, const struct slab_class *sc, const struct policy_queue *q)
+{
+	return sl->sides_stride ? ALIGN_UP(sc->chunks_per_page * q->space.side_bytes, (uint32_t)OS_PAGE_BYTES) : 0;
+}
+
+static void drop_sides(struct slab *sl, const struct slab_class *sc, const struct policy_queue *q,
+                       uint32_t number)
+{
+	uint32_t bytes = sides_bytes(sl, sc, q);
+
+	if (bytes == 0)
+		return;
+	region_drop(&sl->sides, (size_t)number * sl->sides_stride, bytes);
+	budget_give(sl->budget, ACCOUNT_ITEMS, bytes);
+}
+
+/* A page number with room for its side bytes. */
+static uint32_t take_page(struct slab *sl, const struct slab_class *sc, const struct policy_queue *q)
+{
+	uint32_t bytes = sides_bytes(sl, sc, q);
+
+	if (bytes && !budget_take(sl->budget, ACCOUNT_ITEMS, bytes))
+		return PAGE_NONE;
+	uint32_t number = arena_take(sl);
+
+	if (number == PAGE_NONE && bytes)
+		budget_give(sl->budget, ACCOUNT_ITEMS, bytes);
+	return number;
+}
+
 static bool page_open(struct slab *sl, struct slab_class *sc)
 {
-	uint32_t number = arena_take(sl);
+	struct policy_queue *q = &sc->queues[sc->present];
+	uint32_t number = take_page(sl, sc, q);
 
 	if (number == PAGE_NONE)
 		return false;
@@ -296,12 +361,13 @@ static bool page_open(struct slab *sl, struct slab_class *sc)
 
 	atomic_store_explicit(&pg->class_index, sc->index, memory_order_relaxed);
 	atomic_store_explicit(&pg->state, PAGE_ACTIVE, memory_order_release);
+	pg->queue = sc->present;
 	pg->used_count = pg->fresh_index = pg->free_plus_one = 0;
 	atomic_store_explicit(&pg->min_expiry, 0, memory_order_relaxed);
 	sc->page_count++;
 	partial_push(sl, sc, number);
-	if (sc->queue.ops->page_add)
-		sc->queue.ops->page_add(&sc->queue, number);
+	if (q->ops->page_add)
+		q->ops->page_add(q, number);
 	return true;
 }
 
@@ -322,14 +388,17 @@ static uint32_t page_highest_generation(struct slab *sl, struct slab_class *sc, 
 static void page_close(struct slab *sl, struct slab_class *sc, uint32_t number)
 {
 	struct page *pg = &sl->pages[number];
+	struct policy_queue *q = &sc->queues[pg->queue];
 
 	assert(pg->used_count == 0);
 	assert(pg->referring_count == 0);
 	assert(pg->held_count == 0);
 	if (pg->listed)
 		partial_remove(sl, sc, number);
-	if (sc->queue.ops->page_remove)
-		sc->queue.ops->page_remove(&sc->queue, number);
+	if (q->ops->page_remove)
+		q->ops->page_remove(q, number);
+	drop_sides(sl, sc, q, number);
+	sc->former_pages -= pg->queue != sc->present;
 	pg->generation_seed = page_highest_generation(sl, sc, number);
 	atomic_store_explicit(&pg->state, PAGE_FREE, memory_order_release);
 	sc->page_count--;
@@ -382,7 +451,9 @@ void slab_put(struct slab *sl, struct slab_class *sc, uint32_t reference)
 	struct page *pg = &sl->pages[number];
 	struct free_chunk *fc = slab_chunk(sl, reference);
 
-	sc->queue.ops->remove(&sc->queue, reference);
+	struct policy_queue *q = slab_queue(sl, sc, reference);
+
+	q->ops->remove(q, reference);
 	item_set_kind_owned((struct item *)fc, CHUNK_FREE);
 	fc->next_index_plus_one = pg->free_plus_one;
 	pg->free_plus_one = (uint16_t)(space_chunk_index(&sc->space, reference) + 1);
@@ -440,6 +511,76 @@ void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference)
 	                      memory_order_relaxed);
 	state_change(&sc->space, reference, STATE_OF_USE, 0);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
+}
+
+/* ---- another policy ---- */
+
+void slab_begin_queue(struct slab *sl, struct slab_class *sc, const struct policy_ops *policy)
+{
+	assert(sl->sides_stride != 0);
+	assert(sc->former_pages == 0);
+	sc->present = !sc->present;
+	sc->former_pages = sc->page_count;
+	init_queue(sl, sc, &sc->queues[sc->present], policy);
+}
+
+void slab_end_queue(struct slab_class *sc)
+{
+	struct policy_queue *former = &sc->queues[!sc->present];
+
+	assert(sc->former_pages == 0);
+	assert(former->count == 0);
+	former->ops->check(former);
+}
+
+/* Out of the page's queue, with all that it wrote into the state but what the item was read. */
+static void unlink_chunk(struct policy_queue *q, uint32_t reference)
+{
+	uint8_t state = state_get(&q->space, reference), kept = state & STATE_OF_USE;
+
+	if (state & (q->ops->proven_states | STATE_FETCHED))
+		kept |= STATE_PROVEN;
+	q->ops->remove(q, reference);
+	state_change(&q->space, reference, STATE_OF_POLICY, kept);
+}
+
+/* As if it came now, and had then been read as often as it was. */
+static void link_chunk(struct policy_queue *q, uint32_t reference)
+{
+	unsigned reads = q->ops->hit ? state_reads(state_get(&q->space, reference)) : 0;
+
+	q->ops->insert(q, reference);
+	for (unsigned i = 0; i < reads; i++)
+		q->ops->hit(q, reference);
+}
+
+bool slab_change_queue(struct slab *sl, struct slab_class *sc, uint32_t page_number)
+{
+	struct page *pg = &sl->pages[page_number];
+	struct policy_queue *from = &sc->queues[pg->queue], *to = &sc->queues[sc->present];
+	uint64_t linked[(CHUNKS_PER_PAGE_MAX + 63) / 64] = { 0 };
+	uint32_t bytes = sides_bytes(sl, sc, to);
+
+	if (bytes && !budget_take(sl->budget, ACCOUNT_ITEMS, bytes))
+		return false;
+	for (uint32_t i = 0; i < pg->fresh_index; i++) {
+		uint32_t reference = slab_reference(sc, page_number, i);
+
+		if (from->ops->linked(from, reference) && item_kind(slab_chunk(sl, reference)) == CHUNK_ITEM)
+			linked[i / 64] |= 1ULL << i % 64;
+		unlink_chunk(from, reference);
+	}
+	if (from->ops->page_remove)
+		from->ops->page_remove(from, page_number);
+	drop_sides(sl, sc, from, page_number);
+	pg->queue = sc->present;
+	sc->former_pages--;
+	if (to->ops->page_add)
+		to->ops->page_add(to, page_number);
+	for (uint32_t i = 0; i < pg->fresh_index; i++)
+		if (linked[i / 64] >> i % 64 & 1)
+			link_chunk(to, slab_reference(sc, page_number, i));
+	return true;
 }
 
 /* ---- expiry ---- */
@@ -575,7 +716,7 @@ static void page_check(struct slab *sl, struct slab_class *sc, uint32_t number)
 
 void slab_check(struct slab *sl)
 {
-	uint32_t pages[SLAB_CLASS_MAX] = { 0 };
+	uint32_t pages[SLAB_CLASS_MAX] = { 0 }, former[SLAB_CLASS_MAX] = { 0 };
 	uint64_t used[SLAB_CLASS_MAX] = { 0 };
 	uint64_t charged = 0;
 	uint32_t in_use = 0;
@@ -590,7 +731,9 @@ void slab_check(struct slab *sl)
 		page_check(sl, sc, number);
 		pages[sc->index]++;
 		used[sc->index] += pg->used_count;
-		charged += sl->page_bytes + (pg->has_expiry ? sc->expiry_bytes : 0);
+		charged += sl->page_bytes + (pg->has_expiry ? sc->expiry_bytes : 0) +
+		           sides_bytes(sl, sc, &sc->queues[pg->queue]);
+		former[sc->index] += pg->queue != sc->present;
 		in_use++;
 	}
 	assert(in_use == slab_pages_in_use(sl));
@@ -601,6 +744,9 @@ void slab_check(struct slab *sl)
 
 		assert(sc->page_count == pages[i]);
 		assert(sc->used_chunks == used[i]);
-		sc->queue.ops->check(&sc->queue);
+		assert(sc->former_pages == former[i]);
+		sc->queues[sc->present].ops->check(&sc->queues[sc->present]);
+		if (sc->former_pages)
+			sc->queues[!sc->present].ops->check(&sc->queues[!sc->present]);
 	}
 }

@@ -156,6 +156,8 @@ static uint32_t choose_page_bytes(uint64_t limit_bytes)
 	return limit_bytes < (256u << 20) ? 64u << 10 : 256u << 10;
 }
 
+/* Of the policy's queues, kept charged (fifo.h): 64 KB at most, an eighth of what they have. */
+#define FIFO_RESERVE_BLOCKS 16
 /* Where nothing is evicted, the cache leaves one part in so many of the budget to connections and what
  * they have half-read; otherwise who is to delete something could not say so. */
 #define NO_EVICTION_SPARE_SHARE 32
@@ -211,7 +213,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 	if (s == MAP_FAILED)
 		return STATUS_SYSTEM;
 	s->options = *options;
-	s->policy = options->policy;
+	switch_init(s, options->policy);
 	lock_init(&s->dead_sweep.lock);
 	s->dead_sweep.events_seen = REFERENCE_EVENTS_FIRST;
 	s->thread_count = options->thread_count;
@@ -229,7 +231,9 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.page_bytes = page_bytes,
 		.chunk_min_bytes = options->chunk_min_bytes,
 		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
-		.policy = &s->policy_shared,
+		.policy = options->policy,
+		.policy_may_change = options->policy_may_change,
+		.shared = &s->policy_shared,
 	};
 	struct index_callbacks callbacks = {
 		.hash_of = hash_of_entry,
@@ -238,10 +242,12 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.context = s,
 	};
 
-	if (policy_shared_init(&s->policy_shared, options->policy, &memory, hash_of_entry,
+	if (policy_shared_init(&s->policy_shared, options->policy_may_change ? NULL : options->policy,
+	                       &memory, hash_of_entry,
 	                       limit_max / CHUNK_MIN_BYTES,
 	                       (uint32_t)(limit_max / page_bytes + 2)) != STATUS_OK)
 		goto unmap_store;
+	s->policy_shared.fifos.reserve_max = FIFO_RESERVE_BLOCKS;
 	if (slab_init(&s->slab, &so, &s->budget) != STATUS_OK)
 		goto fini_policy;
 	if (index_init(&s->index, &s->budget, limit_max, &callbacks) != STATUS_OK)
@@ -411,7 +417,7 @@ static inline void note_hit(struct store_thread *st, uint32_t reference, _Atomic
 	}
 	if (age)
 		atomic_store_explicit(state + STATE_GROUP, 0, memory_order_relaxed);
-	if (st->store->policy->hit)
+	if (wants_hits(st->store))
 		ring_push(st, reference | RING_HIT);
 }
 

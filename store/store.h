@@ -46,7 +46,9 @@ struct store_options {
 	unsigned thread_count;         /* handles that store_thread_get may return */
 	bool evict;                    /* false: -M, refuse instead */
 	uint32_t held_limit_percent;   /* of the limit, that held entries may take */
-	const struct policy_ops *policy;
+	const struct policy_ops *policy; /* the one to begin with */
+	bool policy_may_change;        /* see store_change_policy */
+	bool policy_follows_curves;    /* the store changes it by itself (curve.h) */
 	enum store_goal goal;          /* weighs pages when they move between classes */
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
 	uint32_t curve_one_in;         /* keys sampled for miss-ratio curves (curve.h); 0: chosen, CURVE_NONE */
@@ -272,7 +274,7 @@ bool store_view_references(const struct store_thread *st, const struct item_view
 uint32_t store_view_bytes(const struct item_view *view);
 /* Seconds since the last access before this one; exact below a minute, then in growing steps. */
 uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view);
-/* store_claim: sets ITEM_WON; true for the one caller that did it. store_unclaim takes it back. */
+/* store_claim: sets ITEM_WON; true for the one caller that did it. */
 bool store_claim(struct store_thread *st, const struct item_view *view);
 
 /* Parts of a chained value, in order. */
@@ -333,6 +335,12 @@ bool store_maintain(struct store_thread *st, uint32_t now);
  * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
 uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
+/* store_change_policy: another decides from here on who is evicted. Pages change to it one by one, in
+ * store_maintain; nothing is evicted for it but what makes room for its bytes beside each chunk, and its order begins with
+ * how often each item was read, not when. False where the store was not told that this may happen, and
+ * while an earlier change is not through. store_running_policy: any thread. */
+bool store_change_policy(struct store_thread *st, const struct policy_ops *policy);
+const struct policy_ops *store_running_policy(const struct store *s);
 /* store_release_bytes: another account needs room; evicts at least that much if it can. */
 bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
@@ -370,6 +378,7 @@ struct store_counters {
 	uint64_t expired_unfetched;
 	uint64_t flushed;
 	uint64_t page_moves;        /* pages taken from one class for another */
+	uint64_t policy_changes;
 	uint64_t no_memory;         /* reservations refused */
 	uint64_t hash_bytes;
 	uint64_t hash_buckets;

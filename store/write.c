@@ -85,9 +85,10 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 }
 
 /* Asks the policy of a key that was absent. True: it is proven. */
-static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash)
+static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash,
+                       const struct policy_ops *policy)
 {
-	enum ghost_origin origin = st->store->policy->recall(&st->store->policy_shared, hash);
+	enum ghost_origin origin = policy->recall(&st->store->policy_shared, hash);
 
 	if (likely(origin == GHOST_NONE))
 		return false;
@@ -103,7 +104,7 @@ static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint6
                            uint32_t reference, uint32_t old)
 {
 	struct store *s = st->store;
-	const struct policy_ops *policy = s->policy;
+	const struct policy_ops *policy = running_policy(s);
 	uint8_t state = 0;
 
 	if (old) {
@@ -114,7 +115,7 @@ static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint6
 			state |= STATE_PROVEN;
 	} else {
 		counter_add_one(&st->new_keys);
-		if (policy->recall && recall_key(st, sc, hash))
+		if (policy->recall && recall_key(st, sc, hash, policy))
 			state = STATE_PROVEN;
 	}
 	if (state)
@@ -144,7 +145,8 @@ enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t ha
 	struct item *it = chunk_item(s, reference);
 	uint32_t old = place->old;
 	bool referred = old && unlikely(item_word(chunk_item(s, old)) & WORD_REFERRED);
-	uint8_t direct = s->policy->direct_link;
+	const struct policy_ops *settled = settled_policy(s);
+	uint8_t direct = settled ? settled->direct_link : 0;
 
 	*delta = 0;
 	*unlinked = false;
@@ -482,7 +484,7 @@ static void touched(struct store_thread *st, uint32_t reference, uint64_t hash, 
 	atomic_compare_exchange_strong_explicit(state, &before, state_after_read(before),
 	                                        memory_order_relaxed, memory_order_relaxed);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
-	if (st->store->policy->hit)
+	if (wants_hits(st->store))
 		ring_push(st, reference | RING_HIT);
 }
 

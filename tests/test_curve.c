@@ -21,10 +21,13 @@ struct bench {
 	uint32_t misses;
 };
 
-static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
+static struct bench open_bench(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes,
+                               bool follows)
 {
 	struct bench b = { .now = 10 };
 	struct store_options o = {
+		.policy_may_change = follows,
+		.policy_follows_curves = follows,
 		.limit_bytes = limit,
 		.limit_max_bytes = 256u << 20,
 		.item_limit_bytes = 1u << 20,
@@ -40,6 +43,11 @@ static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint3
 	b.st = store_thread_get(b.store, 0);
 	b.main = store_thread_get(b.store, 1);
 	return b;
+}
+
+static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
+{
+	return open_bench(policy, limit, one_in, bytes, false);
 }
 
 static void maintain(struct bench *b)
@@ -244,16 +252,16 @@ Test(curve, a_reset_counts_anew_at_once)
 }
 
 /* A loop larger than the cache, which strict LRU misses whole. */
-Test(curve, advises_another_policy_after_some_minutes)
+Test(curve, advises_another_policy_after_some_looks)
 {
 	struct bench b = begin(&policy_lru, BUDGET, 2, 1u << 20);
 	uint32_t next = 0;
 
-	for (unsigned minute = 0; minute < CURVE_ADVICE_MINUTES + 5; minute++) {
-		for (unsigned second = 0; second < 60; second++, b.now++)
-			for (unsigned i = 0; i < 4000; i++)
+	for (unsigned look = 0; look < CURVE_ADVICE_LOOKS + 12; look++) {
+		for (unsigned second = 0; second < CURVE_LOOK_SECONDS; second++, b.now++)
+			for (unsigned i = 0; i < 8000; i++)
 				demand(&b, next++ % 60000);
-		if (minute < CURVE_ADVICE_MINUTES - 1)
+		if (look < CURVE_ADVICE_LOOKS - 1)
 			cr_assert_null(read_curve(&b).advice);
 	}
 	struct store_curve curve = read_curve(&b);
@@ -262,5 +270,32 @@ Test(curve, advises_another_policy_after_some_minutes)
 	cr_assert_neq(curve.advice, &policy_lru);
 	cr_assert_gt(curve.report.gain, 0.1);
 	cr_assert_gt(ratio_at(&curve, &policy_lru, MRC_FACTOR_ONE), 0.9);
+	end(&b);
+}
+
+/* The same loop: once another policy was simulated to be better long enough, it runs, and misses less. */
+Test(curve, the_store_changes_to_what_is_better)
+{
+	struct bench b = open_bench(&policy_lru, BUDGET, 2, 1u << 20, true);
+	uint32_t next = 0, seconds = 0;
+
+	for (; store_running_policy(b.store) == &policy_lru; seconds++, b.now++) {
+		cr_assert_lt(seconds, 3 * CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
+		for (unsigned i = 0; i < 8000; i++)
+			demand(&b, next++ % 60000);
+		maintain(&b);
+	}
+	cr_assert_geq(seconds, CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
+	struct store_curve curve = read_curve(&b);
+
+	/* The curves are now those of the policy that runs, and begin anew. */
+	cr_assert_eq(curve.report.points[0].policy, store_running_policy(b.store));
+	cr_assert_lt(curve.report.requests, 60000);
+	for (unsigned i = 0; i < 300000; i++)
+		demand(&b, next++ % 60000);
+	b.gets = b.misses = 0;
+	for (unsigned i = 0; i < 300000; i++)
+		demand(&b, next++ % 60000);
+	cr_assert_lt(b.misses, b.gets / 10 * 9);
 	end(&b);
 }

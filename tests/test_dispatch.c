@@ -6,22 +6,7 @@
 #include <unistd.h>
 
 #include "net/version.h"
-#include "tests/support/net_server.h"
-
-static struct net_server ns;
-static int fd;
-
-static void start(const char *flags)
-{
-	net_server_start(&ns, flags);
-	fd = net_connect(&ns);
-}
-
-static void stop(void)
-{
-	close(fd);
-	net_server_stop(&ns);
-}
+#include "tests/support/one_client.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 
