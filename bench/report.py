@@ -36,6 +36,8 @@ class Series:
 
     def range(self, digits):
         """For counts and seconds that may be 0: median and, where the runs differ, lowest to highest."""
+        if not self.values:
+            return "-"
         text = f"{self.median:,.{digits}f}"
         low, high = min(self.values), max(self.values)
         return text if f"{low:.{digits}f}" == f"{high:.{digits}f}" else f"{text} ({low:,.{digits}f} to {high:,.{digits}f})"
