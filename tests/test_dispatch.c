@@ -53,6 +53,33 @@ Test(dispatch, thirty_days_are_from_now_and_more_is_a_date)
 	stop();
 }
 
+static int64_t nanoseconds(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* Ten servers whose seconds begin at different times within the wall clock's: none forgets early, none a
+ * second late, whenever in its second it is told. */
+Test(dispatch, a_date_is_over_within_a_second_after_it)
+{
+	struct server_clock clock;
+
+	clock_init(&clock);
+	for (unsigned i = 0; i < 10; i++) {
+		int64_t date = clock_wall(&clock) + 100;
+		int64_t second = clock_expiry(&clock, clock_now(&clock), date) - (int64_t)CLOCK_FIRST_SECOND;
+		int64_t over_ns = clock.start_ns + second * 1000000000LL + nanoseconds(CLOCK_REALTIME) -
+		                  nanoseconds(CLOCK_MONOTONIC) - date * 1000000000LL;
+
+		cr_assert_geq(over_ns, -1000000, "%lld ns", (long long)over_ns);
+		cr_assert_lt(over_ns, 1001000000, "%lld ns", (long long)over_ns);
+		clock.start_ns -= 100000000;
+	}
+}
+
 Test(dispatch, a_delayed_flush_takes_what_is_there_when_its_time_comes)
 {
 	start("-t 3");
