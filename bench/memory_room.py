@@ -92,6 +92,9 @@ def shift_lines(bench, results):
                       "highest peak MiB"], rows)
     yield "\"Settled\": from this pass on at most 1 % miss, counted at 40 passes; -: not within them."
     yield ""
+    yield "What limits: a page goes when the taker gains more than the giver loses, which ghosts tell only once keys come back; where a page"
+    yield "of large values makes room for hundreds of small ones that takes some passes."
+    yield ""
     yield "At most 1 %% from the third pass on: %s in the shift that was asked for, %s in the others." % (
         reached(at_most_one_percent(results[MAIN_SHIFT])),
         reached(all(at_most_one_percent(kinds) for name, kinds in results.items() if name != MAIN_SHIFT)))
@@ -125,7 +128,7 @@ def sizes_run(bench, kind, megabytes, seed):
     with bench.server(kind, str(megabytes), ["-t", "2", "-I", "1m"]) as server:
         raw = Raw(server.address, 60)
         count = max(6000, 2 * megabytes * MIB // MIXTURE_MEAN_BYTES)
-        refused = every_size(raw, random.Random(seed), bench.scaled(count))
+        refused = every_size(raw, random.Random(seed), bench.scaled(count), 20000 * max(1, megabytes // 64))
         found = {"refused": len(refused), "largest_refused": max(refused, default=0), "held": items(raw),
                  "over_mib": memory_kib(server.pid, "VmHWM") / 1024 - megabytes}
         raw.close()
@@ -222,6 +225,8 @@ def limit_lines(bench, results):
                      figures(runs, "over_mib").range(1)])
     yield from table(["server", "full, MiB", "under it after, s", "then resident, MiB", "items left", f"full again at {LIMIT_HIGH}, MiB", "items",
                       "peak above -m, MiB"], rows)
+    yield "What limits: pages are emptied item by item on one thread, and each waits until no worker can see it any more."
+    yield ""
     yield "Given back within 2 s: %s." % reached(all(
         run["seconds"] is not None and run["seconds"] <= 2 for run in results["larder"]))
     yield ""

@@ -93,8 +93,8 @@ def passes(raw, count, working_of, value, period=1.0):
         time.sleep(max(0.0, started + period - time.monotonic()))
 
 
-def every_size(raw, chance, mixture_count=6000, largest=1000000):
-    """One value of every size, then any mixture of 20,000 keys: the sizes that were refused."""
+def every_size(raw, chance, mixture_count=6000, key_count=20000, largest=1000000):
+    """One value of every size, then any mixture: the sizes that were refused."""
     refused, size = [], 1
     while size < largest:
         if store(raw, [b"s%d" % size], b"s" * size):
@@ -102,6 +102,6 @@ def every_size(raw, chance, mixture_count=6000, largest=1000000):
         size += max(8, size // 14)
     for i in range(mixture_count):
         size = int(10 ** chance.uniform(0, 5.99 if i % 20 == 0 else 4.3))
-        if store(raw, [b"m%d" % chance.randrange(20000)], b"m" * size):
+        if store(raw, [b"m%d" % chance.randrange(key_count)], b"m" * size):
             refused.append(size)
     return refused
