@@ -66,7 +66,7 @@ struct references {
 	/* atomic */
 	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
 	_Atomic uint64_t parked_count;   /* PARKED, the same */
-	_Atomic uint64_t events; /* ends and changes by which something else ended */
+	_Atomic uint64_t events; /* ends, changes and earlier expiries, by which something else may have ended */
 	_Atomic uint64_t dying;  /* references by which that was, since the last pass of dead.c began */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;

@@ -40,6 +40,18 @@ void tell_from_now(const struct store *s, struct block *b, uint32_t reference)
 	tell_lead(s, b);
 }
 
+/* One that comes earlier is an event, however far off it is: another thread may be in that second
+ * already, with a search behind it. How many references are over by it is known when it comes. */
+static void set_block_expiry(struct store *s, struct block *b, uint32_t expiry)
+	REQUIRES(s->references.blocks.lock)
+{
+	uint32_t before = atomic_load_explicit(&b->expiry, memory_order_relaxed);
+
+	atomic_store_explicit(&b->expiry, expiry, memory_order_relaxed);
+	if (expiry != EXPIRY_NEVER && (before == EXPIRY_NEVER || expiry < before))
+		note_event(s, 0);
+}
+
 bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uint32_t reference,
                        bool changes)
 {
@@ -58,11 +70,9 @@ bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uin
 			if (held)
 				unprotect_block(st, b, false);
 			note_own_version(s, reference, b, changes);
-			atomic_store_explicit(&b->expiry,
-			                      slab_get_expiry(&s->slab,
-			                                      slab_class_of(&s->slab, reference),
-			                                      reference),
-			                      memory_order_relaxed);
+			set_block_expiry(s, b,
+			                 slab_get_expiry(&s->slab, slab_class_of(&s->slab, reference),
+			                                 reference));
 			/* Chained before the item can be found: who finds it then looks behind it. */
 			block_change(b, BLOCK_CHAINED, is_chained_item(s, reference) ? BLOCK_CHAINED : 0);
 			atomic_store_explicit(&b->checked, 0, memory_order_relaxed);
@@ -103,7 +113,7 @@ void reference_touched(struct store *s, uint64_t hash, uint32_t reference, uint3
 	struct block *b = block_find(bt, hash, reference);
 
 	if (b)
-		atomic_store_explicit(&b->expiry, expiry, memory_order_relaxed);
+		set_block_expiry(s, b, expiry);
 	lock_release(&bt->lock);
 }
 

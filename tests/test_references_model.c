@@ -157,8 +157,11 @@ static void do_get(struct model *m, unsigned i)
 	cr_assert_eq(memcmp(view.key, key, length), 0);
 }
 
+/* None, to come, or (now and then) over already, or just now. */
 static uint32_t random_expiry(struct model *m)
 {
+	if (test_random_below(&m->random, 20) == 0)
+		return m->now - test_random_below(&m->random, 2);
 	return test_random_below(&m->random, 5) ? 0 : m->now + 1 + test_random_below(&m->random, 15);
 }
 
@@ -323,6 +326,10 @@ static void do_touch(struct model *m, unsigned i)
 	size_t length = key_of(i, key);
 	bool there = look(m, i);
 	uint32_t expiry = random_expiry(m);
+
+	/* What was just found sound is what a search could leave out. */
+	for (unsigned k = 0; k < KEYS; k++)
+		look(m, k);
 	enum store_result result = store_touch(m->st, key, length, hash_of(m, key, length), expiry, NULL);
 
 	if (m->may_miss && !look(m, i))
@@ -330,6 +337,9 @@ static void do_touch(struct model *m, unsigned i)
 	cr_assert_eq(result, there ? STORE_OK : STORE_NOT_FOUND);
 	if (there)
 		m->entries[i].expiry = expiry;
+	settle(m);
+	for (unsigned k = 0; k < KEYS; k++)
+		look(m, k);
 }
 
 /* incr of what is no number, and of what is. */
