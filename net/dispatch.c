@@ -270,12 +270,17 @@ enum reply dispatch_refusal(enum store_result result)
 	}
 }
 
-static bool refers(const struct request *rq)
+/* No item was made. What the client wanted to replace with set or ms is stale now, so it goes; but a
+ * command that could not refer as it wanted stored nothing, and that is all. */
+static bool refusal_deletes(const struct request *rq, enum store_result result)
 {
-	return rq->meta->reference_count > 0 || META_HAS(rq->meta, 'W');
+	if (rq->verb != VERB_META_SET)
+		return rq->verb == VERB_SET;
+	bool refers = rq->meta->reference_count > 0 || META_HAS(rq->meta, 'W');
+
+	return !refers || result == STORE_TOO_LARGE || result == STORE_NO_MEMORY;
 }
 
-/* No item was made. What the client wanted to replace with set or ms is stale now, so it goes. */
 static void storage_refuse(struct conn *c, const struct request *rq, enum store_result result)
 {
 	struct worker *w = c->worker;
@@ -284,8 +289,7 @@ static void storage_refuse(struct conn *c, const struct request *rq, enum store_
 		COUNT(c, store_too_large);
 	else if (result == STORE_NO_MEMORY)
 		COUNT(c, store_no_memory);
-	/* A command that could not refer as it wanted stored nothing, and that is all. */
-	if (rq->verb == VERB_SET || (rq->verb == VERB_META_SET && !refers(rq)))
+	if (refusal_deletes(rq, result))
 		store_delete(w->store, rq->key, rq->key_length, rq->hash, &(struct delete_args){0});
 	if (!rq->noreply)
 		conn_reply(c, dispatch_refusal(result));
