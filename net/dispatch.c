@@ -289,8 +289,10 @@ static void storage_refuse(struct conn *c, const struct request *rq, enum store_
 		COUNT(c, store_too_large);
 	else if (result == STORE_NO_MEMORY)
 		COUNT(c, store_no_memory);
-	if (refusal_deletes(rq, result))
-		store_delete(w->store, rq->key, rq->key_length, rq->hash, &(struct delete_args){0});
+	if (refusal_deletes(rq, result) &&
+	    store_delete(w->store, rq->key, rq->key_length, rq->hash, &(struct delete_args){0}) == STORE_OK &&
+	    unlikely(w->observing != 0))
+		observe_refused(c, rq);
 	if (!rq->noreply)
 		conn_reply(c, dispatch_refusal(result));
 }

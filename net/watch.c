@@ -344,10 +344,16 @@ void watch_store(struct conn *c, const struct request *rq, enum store_result res
 
 void watch_delete(struct conn *c, const struct request *rq)
 {
+	static const char *const names[VERB_COUNT] = {
+		[VERB_DELETE] = "delete",
+		[VERB_META_DELETE] = "md",
+		[VERB_SET] = "set",
+		[VERB_META_SET] = "ms",
+	};
 	char key[KEY_TEXT_BYTES];
 
 	hub_print(c->worker->server->watch, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0 reason=deleted",
-		  key_text(key, rq->key, rq->key_length), rq->verb == VERB_META_DELETE ? "md" : "delete", conn_fd(c));
+		  key_text(key, rq->key, rq->key_length), names[rq->verb], conn_fd(c));
 }
 
 static void watch_eviction(struct watch_hub *hub, const struct item_view *view)

@@ -77,6 +77,7 @@ void watch_wake(struct worker *w);
 
 void watch_fetch(struct conn *c, const struct request *rq, const struct item_view *view);
 void watch_store(struct conn *c, const struct request *rq, enum store_result result);
+/* watch_delete: by delete, md, or a set or ms that was refused. */
 void watch_delete(struct conn *c, const struct request *rq);
 void watch_conn_new(struct conn *c);
 void watch_conn_close(struct conn *c);

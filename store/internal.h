@@ -356,8 +356,10 @@ uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
  * leaves a ghost, proven or not. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
 enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
-/* dead_ending: why an item is over by what it refers to, `otherwise` if it is not. */
+/* dead_ending: why an item is over by what it refers to, `otherwise` if it is not. over_ending: that, or by
+ * its expiry. */
 enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
+enum ending over_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
 /* sweep_dead (dead.c): removes entries that are over by what they refer to; about max_looks are looked
  * at. A safe point. Returns how many were removed; *more: the pass is not through. */
 unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);

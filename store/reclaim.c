@@ -105,22 +105,19 @@ enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum 
 	return reference_is_weak(references) ? ENDED_DEAD : ENDED_INVALIDATED;
 }
 
-static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,
-                                   uint32_t reference)
+enum ending over_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise)
 {
-	uint32_t expiry = slab_get_expiry(&st->store->slab, sc, reference);
+	const struct slab *sl = &st->store->slab;
 
-	if (is_expired(expiry, st->now))
+	if (is_expired(slab_get_expiry(sl, slab_class_of(sl, reference), reference), st->now))
 		return ENDED_EXPIRED;
-	if (likely(!(item_word(chunk_item(st->store, reference)) & WORD_REFERRING)))
-		return ENDED_EVICTED;
-	return dead_ending(st, reference, ENDED_EVICTED);
+	return dead_ending(st, reference, otherwise);
 }
 
 enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven)
 {
 	struct store *s = st->store;
-	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
+	enum ending ending = over_ending(st, reference, ENDED_EVICTED);
 	enum removal removal = remove_hashed(st, reference, hash, ending);
 	const struct policy_ops *policy = running_policy(s);
 

@@ -218,9 +218,9 @@ enum ending {
 	ENDED_MOVED,       /* it did not: the item lives on in another chunk */
 };
 
-/* store_on_end: `seen` is called for each item that the store itself ends, by the thread that does, with its
- * bucket locked: it must be quick and not call the store. NULL: nobody looks, which costs one load for
- * each. `context` is set once and for all. Any thread. */
+/* store_on_end: `seen` is called for each item that the store itself ends, or finds over when it is
+ * overwritten, by the thread that does, with its bucket locked: it must be quick and not call the store.
+ * NULL: nobody looks, which costs one load for each. `context` is set once and for all. Any thread. */
 void store_on_end(struct store *s,
                   void (*seen)(void *context, const struct item_view *view, enum ending ending),
                   void *context);

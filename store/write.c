@@ -160,7 +160,9 @@ enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t ha
 		/* After the value can be read: who makes something of it anew makes it of this one. */
 		if (unlikely(referred) && place->changes)
 			reference_changed(s, hash, reference);
-		retire(st, old, ENDED_REPLACED);
+		/* Was it over, its life did not go on, and nobody has told yet why it ended. */
+		retire(st, old, likely(place->alive) ? ENDED_REPLACED
+						     : over_ending(st, old, ENDED_REPLACED));
 	} else if (unlikely(!enter_key(st, b, hash, reference, delta))) {
 		item_set_kind(it, CHUNK_DETACHED);
 		return STORE_NO_MEMORY;
