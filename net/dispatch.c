@@ -352,6 +352,17 @@ static bool block_ends_well(const struct request *rq)
 	return memcmp(rq->value + rq->value_length, "\r\n", 2) == 0;
 }
 
+/* A weak reference to what cannot be a key without b. The parser saw the length, not the bytes. */
+static bool target_is_no_key(const struct request *rq, const char *value)
+{
+	return !META_HAS(rq->meta, 'b') && !key_is_text(value, rq->value_length);
+}
+
+static bool is_weak(const struct request *rq)
+{
+	return rq->verb == VERB_META_SET && unlikely(META_HAS(rq->meta, 'W'));
+}
+
 static enum store_result result_of_status(enum status status)
 {
 	return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;
@@ -417,6 +428,10 @@ void dispatch_storage(struct conn *c, const struct request *rq)
 		storage_bad_block(c, rq, &spec);
 		return;
 	}
+	if (is_weak(rq) && target_is_no_key(rq, rq->value)) {
+		conn_reply(c, REPLY_META_BAD_TARGET);
+		return;
+	}
 	bool grows = args.commit.mode == STORE_APPEND || args.commit.mode == STORE_PREPEND;
 	enum store_result result = grows ? storage_grow(c, rq, &spec, &args.commit)
 					 : store_set(c->worker->store, &spec, rq->value, &args.commit);
@@ -442,6 +457,11 @@ void dispatch_filled(struct conn *c, const struct request *rq, struct reservatio
 		return;
 	}
 	storage_prepare(c, rq, &spec, &args);
+	if (is_weak(rq) && target_is_no_key(rq, reservation_value(rv))) {
+		store_abort(c->worker->store, rv);
+		conn_reply(c, REPLY_META_BAD_TARGET);
+		return;
+	}
 	enum store_result result = store_commit(c->worker->store, rv, &args.commit);
 	storage_finish(c, rq, &args.commit, result_of_commit(&args.commit, result));
 }

@@ -270,6 +270,14 @@ bool reservation_write(struct store_thread *st, struct reservation *rv, const ch
 	return true;
 }
 
+const char *reservation_value(const struct reservation *rv)
+{
+	assert(rv->remaining == 0);
+	/* The largest chunks of the smallest pages hold ten of them. */
+	assert(rv->current == rv->head);
+	return rv->next - rv->value_length;
+}
+
 void store_abort(struct store_thread *st, struct reservation *rv)
 {
 	settle_pending(st, rv);

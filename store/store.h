@@ -307,6 +307,8 @@ void reservation_advance(struct store_thread *st, struct reservation *rv, uint32
 /* reservation_write: copies the whole of `bytes` in; false when memory ran out. */
 bool reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
                        uint32_t bytes);
+/* reservation_value: the value of a complete reservation that is no longer than a key. */
+const char *reservation_value(const struct reservation *rv);
 /* store_commit ends the reservation whatever the result. With has_compare: NOT_FOUND or EXISTS. */
 enum store_result store_commit(struct store_thread *st, struct reservation *rv,
                                struct commit_args *args);

@@ -44,6 +44,16 @@ static char *compose_key(char *p, const char *key, size_t key_length, bool is_bi
 	return is_binary ? base64_encode(p, key, key_length) : compose_bytes(p, key, key_length);
 }
 
+/* Whoever says b knows what to expect; else the b behind it tells. */
+static char *compose_target(char *p, const struct meta_args *meta, const struct meta_values *values)
+{
+	bool asked = META_HAS(meta, 'b');
+	bool is_binary = asked || !key_is_text(values->target, values->target_length);
+
+	p = compose_key(p, values->target, values->target_length, is_binary);
+	return is_binary && !asked ? compose_flag(p, 'b') : p;
+}
+
 /* One return flag with its token. is_new: whether t tells the time to live after the command. */
 static char *compose_return(char *p, char letter, bool is_new, const struct meta_args *meta,
 			    const struct meta_values *values)
@@ -71,7 +81,7 @@ static char *compose_return(char *p, char letter, bool is_new, const struct meta
 	case 't':
 		return compose_i64(p, is_new ? values->ttl : values->ttl_before);
 	case 'w':
-		return compose_key(p, values->target, values->target_length, META_HAS(meta, 'b'));
+		return compose_target(p, meta, values);
 	default:
 		return p;
 	}
