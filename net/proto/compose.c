@@ -54,8 +54,8 @@ static char *compose_target(char *p, const struct meta_args *meta, const struct 
 	return is_binary && !asked ? compose_flag(p, 'b') : p;
 }
 
-/* One return flag with its token. is_new: whether t tells the time to live after the command. */
-static char *compose_return(char *p, char letter, bool is_new, const struct meta_args *meta,
+/* One return flag with its token. */
+static char *compose_return(char *p, char letter, int64_t ttl, const struct meta_args *meta,
 			    const struct meta_values *values)
 {
 	if (letter == 'w' && values->target_length == 0)
@@ -79,7 +79,7 @@ static char *compose_return(char *p, char letter, bool is_new, const struct meta
 	case 's':
 		return compose_u32(p, values->value_length);
 	case 't':
-		return compose_i64(p, is_new ? values->ttl : values->ttl_before);
+		return compose_i64(p, ttl);
 	case 'w':
 		return compose_target(p, meta, values);
 	default:
@@ -87,18 +87,20 @@ static char *compose_return(char *p, char letter, bool is_new, const struct meta
 	}
 }
 
-/* All return flags in the order they were asked for. */
+/* All return flags in the order they were asked for; T and N among them say which time to live is meant. */
 static char *compose_returns(char *p, uint64_t returns, const struct meta_args *meta,
 			     const struct meta_values *values)
 {
-	bool is_new = false;
+	int64_t ttl = values->ttl_before;
 
 	for (unsigned i = 0; i < meta->return_count; i++) {
 		char letter = meta->return_order[i];
-		if (letter == 'T' || (letter == 'N' && values->created))
-			is_new = true;
+		if (letter == 'T')
+			ttl = values->ttl;
+		else if (letter == 'N' && values->created)
+			ttl = values->ttl_made;
 		else if (returns & META_BIT(letter))
-			p = compose_return(p, letter, is_new, meta, values);
+			p = compose_return(p, letter, ttl, meta, values);
 	}
 	return p;
 }

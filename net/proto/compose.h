@@ -191,8 +191,9 @@ struct meta_values {
 	uint32_t value_length;        /* s, and the size after VA */
 	uint32_t last_access_seconds; /* l */
 	uint64_t cas;                 /* c */
-	int64_t ttl_before; /* t asked for before T, or N if created: seconds, -1 for ever */
-	int64_t ttl;        /* t after it */
+	int64_t ttl_before; /* t asked for before T, and before N if created: seconds, -1 for ever */
+	int64_t ttl;        /* t after T */
+	int64_t ttl_made;   /* if created: t after N */
 };
 
 /* Which flags a reply may carry. memcached leaves the others out without a word. */
