@@ -70,8 +70,8 @@ tests_test_references_model_CFLAGS = $(unit_cflags)
 tests_test_references_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 endif
 
-dist_check_SCRIPTS += tests/check-layers tests/manual-check
-TESTS += tests/check-layers tests/manual-check
+dist_check_SCRIPTS += tests/check-layers tests/manual-check tests/examples-check
+TESTS += tests/check-layers tests/manual-check tests/examples-check
 
 check_PROGRAMS += stress_store
 TESTS += stress_store
