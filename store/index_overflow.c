@@ -3,15 +3,29 @@
 
 #define CHARGE_OVERFLOW 64u
 
-static bool charge_overflow(struct index *ix)
+static bool charge_buckets(struct index *ix) REQUIRES(ix->overflow_lock)
 {
-	if (ix->overflow_fresh < ix->charged_overflow)
-		return true;
-	if (ix->charged_overflow + CHARGE_OVERFLOW > ix->overflow_limit ||
-	    !budget_take(ix->budget, ACCOUNT_INDEX, CHARGE_OVERFLOW * sizeof(struct bucket)))
+	if (ix->charged_overflow + CHARGE_OVERFLOW > ix->overflow_limit)
 		return false;
+	if (!budget_take(ix->budget, ACCOUNT_INDEX, CHARGE_OVERFLOW * sizeof(struct bucket))) {
+		atomic_store_explicit(&ix->wants_memory, true, memory_order_relaxed);
+		return false;
+	}
 	ix->charged_overflow += CHARGE_OVERFLOW;
 	return true;
+}
+
+static bool charge_overflow(struct index *ix) REQUIRES(ix->overflow_lock)
+{
+	return ix->overflow_fresh < ix->charged_overflow || charge_buckets(ix);
+}
+
+void index_overflow_feed(struct index *ix)
+{
+	lock_acquire(&ix->overflow_lock);
+	if (!ix->overflow_free && ix->overflow_fresh + CHARGE_OVERFLOW / 2 > ix->charged_overflow)
+		charge_buckets(ix);
+	lock_release(&ix->overflow_lock);
 }
 
 uint32_t index_overflow_take(struct index *ix)

@@ -87,16 +87,28 @@ static void merge_entries(struct index *ix, struct bucket *from, struct bucket *
 		move_entry(ix, from, &at, into, reference);
 }
 
-static bool charge_bucket(struct index *ix, uint32_t number)
+static bool charge_buckets(struct index *ix) REQUIRES(ix->resize_lock)
 {
-	if (number < ix->charged_buckets)
-		return true;
 	if (!budget_take(ix->budget, ACCOUNT_INDEX, INDEX_CHARGE_BUCKETS * sizeof(struct bucket))) {
 		atomic_store_explicit(&ix->wants_memory, true, memory_order_relaxed);
 		return false;
 	}
 	ix->charged_buckets += INDEX_CHARGE_BUCKETS;
 	return true;
+}
+
+static bool charge_bucket(struct index *ix, uint32_t number) REQUIRES(ix->resize_lock)
+{
+	return number < ix->charged_buckets || charge_buckets(ix);
+}
+
+void index_feed(struct index *ix)
+{
+	lock_acquire(&ix->resize_lock);
+	if (ix->charged_buckets < index_bucket_count(ix) + INDEX_CHARGE_BUCKETS)
+		charge_buckets(ix);
+	lock_release(&ix->resize_lock);
+	index_overflow_feed(ix);
 }
 
 /* Splits the next bucket in line. Under resize_lock. */

@@ -369,6 +369,9 @@ unsigned evict_released(struct store_thread *st);
 /* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
  * point. */
 bool evict_batch(struct store_thread *st, struct slab_class *sc);
+/* feed_index: a page makes room for the index, if it could not grow for want of it: else entries of its buckets
+ * would make way for new ones, whatever they are worth. A safe point. */
+bool feed_index(struct store_thread *st);
 /* feed_policy: a page makes room for the policy's queues, which are to move on and grow in a full cache, too.
  * A safe point. */
 bool feed_policy(struct store_thread *st);

@@ -155,16 +155,6 @@ static bool step_limit(struct store_thread *st)
 	return budget_excess(&s->budget) != 0;
 }
 
-/* The index could not grow: it gets the memory of one page. */
-static void feed_index(struct store_thread *st)
-{
-	struct index *ix = &st->store->index;
-
-	if (atomic_exchange_explicit(&ix->wants_memory, false, memory_order_relaxed) &&
-	    st->store->options.evict)
-		release_page(st, NULL);
-}
-
 static bool step_shrink(struct store_thread *st)
 {
 	for (unsigned i = 0; i < SHRINK_ROUNDS; i++) {

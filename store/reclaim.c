@@ -274,6 +274,19 @@ bool feed_policy(struct store_thread *st)
 	return true;
 }
 
+bool feed_index(struct store_thread *st)
+{
+	struct store *s = st->store;
+	_Atomic bool *wants = &s->index.wants_memory;
+
+	if (likely(!atomic_load_explicit(wants, memory_order_relaxed)) || !s->options.evict ||
+	    budget_excess(&s->budget) || !atomic_exchange_explicit(wants, false, memory_order_relaxed) ||
+	    !release_page(st, NULL))
+		return false;
+	index_feed(&s->index);
+	return true;
+}
+
 /* Once for each refusal, which was one for a thousand new items of a class. */
 static bool feed_hungry(struct store_thread *st)
 {
@@ -320,7 +333,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	}
 	if (evict_released(st))
 		return true;
-	if (feed_hungry(st))
+	if (feed_index(st) || feed_hungry(st))
 		return true;
 	if (take_page_for(st, sc))
 		return true;

@@ -118,6 +118,20 @@ static void demand(struct bench *b, const char *kind, unsigned number, uint32_t 
 	store_leave(b->st);
 }
 
+/* Many small entries after few large ones: the index has to grow where all memory is items. If it cannot,
+ * entries of its buckets make way, and those are the new ones. */
+Test(store_policy, small_values_find_room_in_the_index_too)
+{
+	struct bench b = begin(32u << 20, true, false);
+
+	for (unsigned i = 0; i < 20000; i++)
+		demand(&b, "large", i, 2048);
+	cr_assert_gt(evicted(&b), 0);
+	fill(&b, 0, 60000);
+	cr_assert_geq(present(&b, 0, 60000), 59000);
+	end(&b);
+}
+
 /* A large value is two chunks of the largest class and a rest in another, where the policy has nobody to name. When
  * that one is full and there is room in the other, pages of others are not what is wanted. */
 static uint64_t moves_for_large_values(uint64_t limit_bytes)
