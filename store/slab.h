@@ -103,6 +103,7 @@ struct slab {
 	struct region page_table;
 	struct page *pages;
 	struct budget *budget;
+	struct policy_shared *shared;
 	uint32_t page_limit;    /* page numbers are below it */
 	uint32_t page_bytes;
 	uint32_t expiry_stride; /* bytes of address space of one page's expiry stretch */
@@ -120,7 +121,6 @@ struct slab {
 	_Atomic uint32_t fresh_page; /* pages from here on were never used */
 	uint32_t table_charged_bytes;
 	_Atomic uint64_t pages_in_use;
-	struct policy_shared *shared; /* const after init */
 	struct slab_class classes[SLAB_CLASS_MAX];
 };
 
