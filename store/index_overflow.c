@@ -2,6 +2,8 @@
 #include "store/index_bucket.h"
 
 #define CHARGE_OVERFLOW 64u
+/* Charged before they are needed, as buckets are; a stock of new entries takes two. */
+#define AHEAD_OVERFLOW 32u
 
 static bool charge_buckets(struct index *ix) REQUIRES(ix->overflow_lock)
 {
@@ -15,16 +17,17 @@ static bool charge_buckets(struct index *ix) REQUIRES(ix->overflow_lock)
 	return true;
 }
 
-static bool charge_overflow(struct index *ix) REQUIRES(ix->overflow_lock)
+/* So many that are not in use, in a list or fresh. */
+static void charge_ahead(struct index *ix, uint32_t count) REQUIRES(ix->overflow_lock)
 {
-	return ix->overflow_fresh < ix->charged_overflow || charge_buckets(ix);
+	if (unlikely(ix->overflow_used + count >= ix->charged_overflow))
+		charge_buckets(ix);
 }
 
 void index_overflow_feed(struct index *ix)
 {
 	lock_acquire(&ix->overflow_lock);
-	if (!ix->overflow_free && ix->overflow_fresh + CHARGE_OVERFLOW / 2 > ix->charged_overflow)
-		charge_buckets(ix);
+	charge_ahead(ix, CHARGE_OVERFLOW);
 	lock_release(&ix->overflow_lock);
 }
 
@@ -33,11 +36,12 @@ uint32_t index_overflow_take(struct index *ix)
 	uint32_t number = 0;
 
 	lock_acquire(&ix->overflow_lock);
+	charge_ahead(ix, AHEAD_OVERFLOW);
 	if (ix->overflow_free) {
 		number = ix->overflow_free;
 		ix->overflow_free = slot_reference(&ix->overflow[number], 0);
 		atomic_store_explicit(&ix->overflow[number].references[0], 0, memory_order_relaxed);
-	} else if (charge_overflow(ix)) {
+	} else if (ix->overflow_fresh < ix->charged_overflow) {
 		number = ix->overflow_fresh++;
 	}
 	if (number)

@@ -9,6 +9,8 @@
  * second lines; memory is flat between 9 and 12. */
 #define LOAD_GROW 10
 #define LOAD_SHRINK 5
+/* Charged before they are needed: a stock of new entries takes some ten. */
+#define AHEAD_BUCKETS 128u
 
 /* ---- growing ---- */
 
@@ -97,9 +99,12 @@ static bool charge_buckets(struct index *ix) REQUIRES(ix->resize_lock)
 	return true;
 }
 
+/* Some ahead, so that who is to make room for the next has the time. */
 static bool charge_bucket(struct index *ix, uint32_t number) REQUIRES(ix->resize_lock)
 {
-	return number < ix->charged_buckets || charge_buckets(ix);
+	if (unlikely(number + AHEAD_BUCKETS >= ix->charged_buckets))
+		charge_buckets(ix);
+	return number < ix->charged_buckets;
 }
 
 void index_feed(struct index *ix)

@@ -13,6 +13,7 @@
 #define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define EVICT_PART 8         /* of a queue is evicted at once, at most */
 #define HEADS_PER_SEGMENT 4 /* a page of the largest class has as many */
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
@@ -129,7 +130,9 @@ enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64
 static unsigned class_victims(struct slab_class *sc, uint32_t *victims, unsigned wanted) REQUIRES(sc->lock)
 {
 	struct policy_queue *q = class_queue(sc), *present = &sc->queues[sc->present];
-	unsigned n = q->ops->victims(q, victims, wanted);
+	/* Not all that a class of few large items has: what is read of them would go with the rest. */
+	unsigned part = (unsigned)MAX(1, MIN(EVICT_BATCH, q->count / EVICT_PART));
+	unsigned n = q->ops->victims(q, victims, MIN(wanted, part));
 
 	return n > 0 || q == present ? n : present->ops->victims(present, victims, wanted);
 }

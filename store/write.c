@@ -5,6 +5,8 @@
  */
 #include "store/write.h"
 
+#include <limits.h>
+
 #define RELEASE_FAILURES 40u
 
 /* ---- publishing ---- */
@@ -60,13 +62,35 @@ static bool must_stay(struct store *s, uint32_t reference)
 	       reference_protection(s, item_hash(s, reference), reference) == PROTECTION_HELD;
 }
 
+/* What is least missed of a locked bucket: what was never read, the longest idle of it. False: all is held. */
+static bool find_sacrifice(struct store *s, struct bucket *b, struct index_slot *least, uint32_t *sacrificed)
+{
+	struct index_slot at = { 0 };
+	uint32_t reference;
+	unsigned least_worth = UINT_MAX;
+
+	while (index_any(&s->index, b, &at, &reference)) {
+		const struct slab_class *sc = slab_class_of(&s->slab, reference);
+		bool read = state_get(&sc->space, reference) & STATE_FETCHED;
+		unsigned age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+		unsigned worth = (read ? UINT8_MAX + 1u : 0) + UINT8_MAX - age;
+
+		if (worth >= least_worth || must_stay(s, reference))
+			continue;
+		least_worth = worth;
+		*least = at;
+		*sacrificed = reference;
+	}
+	return least_worth != UINT_MAX;
+}
+
 /* Enters a new key into its locked bucket. When the index has no memory left, another entry of the
  * bucket makes room. */
 static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
                       int32_t *delta)
 {
 	struct index *ix = &st->store->index;
-	struct index_slot at = { 0 };
+	struct index_slot at;
 	uint32_t sacrificed;
 
 	*delta = 1;
@@ -74,10 +98,8 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 		return true;
 	if (!st->store->options.evict)
 		return false;
-	do {
-		if (!index_any(ix, b, &at, &sacrificed))
-			return false;
-	} while (must_stay(st->store, sacrificed));
+	if (!find_sacrifice(st->store, b, &at, &sacrificed))
+		return false;
 	index_remove(ix, b, &at);
 	retire(st, sacrificed, ENDED_EVICTED);
 	*delta = 0;

@@ -31,12 +31,6 @@ static const struct shape shapes[] = {
 	{ "one alone in its class, shift down", 1, 2, 1, 1, { 1000, 100 } },
 	{ "one alone in its class, shift up", 1, 2, 1, 1, { 100, 1000, 9000 } },
 	{ "one of 300 bytes, down and up", 1, 300, 1, 1, { 3000, 60, 900, 30 } },
-	{ "fifty over twenty classes, shift down", 50, 5, 1.1, 5, { 1000, 100 } },
-	{ "fifty over twenty classes, shift up", 50, 5, 1.1, 5, { 100, 2000, 30 } },
-	{ "one of 50 KB, shift down", 1, 50000, 1, 1, { 1000, 100 } },
-	{ "one of 50 KB, shift up and down", 1, 50000, 1, 1, { 100, 20000, 200 } },
-	{ "one of 50 KB among its like", 1, 50000, 1, 1, { 50000, 500, 50000, 100 } },
-	{ "one of 3 KB, shift up and down", 1, 3000, 1, 1, { 3000, 100, 20000 } },
 };
 
 struct bench {
