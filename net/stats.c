@@ -79,8 +79,9 @@ static void totals_subtract(struct totals *t, const struct totals *base)
 
 static void totals_since_reset(struct server *sv, struct totals *t)
 {
-	totals_read(sv, t);
+	/* Counters only grow, so what is read under the lock is never less than a baseline read under it. */
 	pthread_mutex_lock(&sv->baseline->lock);
+	totals_read(sv, t);
 	totals_subtract(t, &sv->baseline->totals);
 	pthread_mutex_unlock(&sv->baseline->lock);
 }
@@ -88,11 +89,9 @@ static void totals_since_reset(struct server *sv, struct totals *t)
 static void stats_reset(struct conn *c)
 {
 	struct server *sv = c->worker->server;
-	struct totals now;
 
-	totals_read(sv, &now);
 	pthread_mutex_lock(&sv->baseline->lock);
-	sv->baseline->totals = now;
+	totals_read(sv, &sv->baseline->totals);
 	pthread_mutex_unlock(&sv->baseline->lock);
 	prefix_clear(sv->prefixes);
 	profile_reset(sv, c->worker->now);
@@ -157,7 +156,9 @@ static void stats_connections(struct conn *c, const struct totals *t)
 	stat_number(c, "response_obj_oom", t->workers.response_oom);
 	stat_number(c, "read_buf_count", buffer_pool_used_blocks(&sv->buffers));
 	stat_number(c, "read_buf_bytes", budget_account(sv->budget, ACCOUNT_BUFFERS));
-	stat_number(c, "read_buf_oom", t->workers.buffer_oom - t->workers.response_oom);
+	/* Read at two moments, and a worker counts in both between them. */
+	stat_number(c, "read_buf_oom",
+		    t->workers.buffer_oom - MIN(t->workers.buffer_oom, t->workers.response_oom));
 }
 
 static void stats_commands(struct conn *c, const struct counter_sums *n)

@@ -1,6 +1,8 @@
 /* test_dispatch.c: what commands mean, where time or several clients are part of it. What one client
  * sees at one moment is in tests/wire. */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,6 +206,54 @@ Test(dispatch, without_eviction_a_full_cache_refuses_and_forgets_what_was_to_be_
 	net_expect(fd, "SERVER_ERROR out of memory storing object\r\nEND\r\n");
 	cr_assert_geq(net_stat(&ns, "stats", "store_no_memory"), 2);
 	cr_assert_eq(net_stat(&ns, "stats", "evictions"), 0);
+	stop();
+}
+
+/* --- counters --------------------------------------------------------------------------------- */
+
+enum { RESETS_AT_ONCE = 100 };
+
+/* Counts and resets until the test is over, on a worker of its own. */
+static void *reset_again_and_again(void *context)
+{
+	static const char one[] = "get a\r\nstats reset\r\n", reply[] = "END\r\nRESET\r\n";
+	char say[sizeof(one) * RESETS_AT_ONCE] = "", expect[sizeof(reply) * RESETS_AT_ONCE] = "";
+	char *say_end = say, *expect_end = expect;
+	int client = net_connect(&ns);
+
+	for (unsigned i = 0; i < RESETS_AT_ONCE; i++) {
+		say_end = stpcpy(say_end, one);
+		expect_end = stpcpy(expect_end, reply);
+	}
+	while (!atomic_load((atomic_bool *)context))
+		net_converse(client, say, expect);
+	close(client);
+	return NULL;
+}
+
+Test(dispatch, counters_never_fall_below_nothing_while_they_are_reset)
+{
+	enum { LOOKS = 20000 };
+	static char text[1 << 16];
+	atomic_bool over = false;
+	pthread_t resetting;
+
+	start("-t 2");
+	cr_assert_eq(pthread_create(&resetting, NULL, reset_again_and_again, &over), 0);
+	for (unsigned looks = 0; looks < LOOKS; looks++) {
+		size_t length = 0;
+
+		net_say(fd, "stats\r\n");
+		do {
+			length += net_receive_some(fd, text + length, sizeof(text) - 1 - length);
+			text[length] = '\0';
+		} while (!strstr(text, "\r\nEND\r\n"));
+		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+			cr_assert(strlen(strrchr(line, ' ') ? strrchr(line, ' ') : "") < strlen(" 10000000000000000000\r"),
+				  "look %u: %s", looks, line);
+	}
+	atomic_store(&over, true);
+	pthread_join(resetting, NULL);
 	stop();
 }
 
