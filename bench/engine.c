@@ -1,6 +1,8 @@
 /* engine.c: threads, phases and sums; see engine.h. */
 #include "bench/engine.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -123,11 +125,16 @@ static bool engine_thread_init(struct engine_thread *th, struct engine *en, unsi
 	th->conns = tool_alloc(th->conn_count, sizeof(*th->conns));
 	th->heap = tool_alloc(th->conn_count, sizeof(struct engine_conn *));
 	th->dirty = tool_alloc(th->conn_count, sizeof(struct engine_conn *));
-	th->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	th->epoll_fd = -1;
 	keyspace_cursor_init(&th->cursor, &en->workload->keys, en->options.seed, index,
 			     en->options.thread_count);
 	for (unsigned i = 0; i < th->conn_count; i++)
 		client_init(&th->conns[i].client);
+	th->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (th->epoll_fd < 0) {
+		snprintf(error, CLIENT_ERROR_BYTES + 64, "epoll: %s", strerror(errno));
+		return false;
+	}
 	for (unsigned i = 0; i < th->conn_count; i++) {
 		if (!engine_connect(th, &th->conns[i], error))
 			return false;
@@ -157,7 +164,7 @@ static void engine_thread_fini(struct engine_thread *th)
 	free(th->conns);
 	free(th->heap);
 	free(th->dirty);
-	if (th->engine) /* it was begun */
+	if (th->engine && th->epoll_fd >= 0) /* it was begun */
 		close(th->epoll_fd);
 }
 
