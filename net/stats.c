@@ -210,7 +210,9 @@ static void stats_server(struct conn *c, const struct totals *t)
 	stat_number(c, "hash_is_expanding", 0);
 	stat_number(c, "slab_reassign_running", 0);
 	stat_number(c, "slabs_moved", t->store.page_moves);
-	stat_number(c, "log_worker_written", sv->watch->sent_count);
+	/* A worker writes into the watchers' rings itself: there is no buffer of its own to overflow. */
+	stat_number(c, "log_worker_dropped", 0);
+	stat_number(c, "log_worker_written", sv->watch->written_count);
 	stat_number(c, "log_watcher_skipped", sv->watch->skipped_count);
 	stat_number(c, "log_watcher_sent", sv->watch->sent_count);
 	stat_number(c, "log_watchers", sv->watch->watcher_count);

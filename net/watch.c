@@ -193,6 +193,7 @@ static void hub_put(struct watch_hub *hub, uint32_t kind, const char *text, uint
 {
 	char line[LINE_BYTES_MAX + 80];
 	struct timeval tv;
+	bool wanted = false;
 
 	gettimeofday(&tv, NULL);
 	pthread_mutex_lock(&hub->lock);
@@ -201,9 +202,13 @@ static void hub_put(struct watch_hub *hub, uint32_t kind, const char *text, uint
 	memcpy(line + prefix, text, length);
 	length += (uint32_t)prefix;
 	line[length++] = '\n';
-	for (struct watcher *wr = hub->watchers; wr != NULL; wr = wr->next)
-		if (wr->kinds & kind)
+	for (struct watcher *wr = hub->watchers; wr != NULL; wr = wr->next) {
+		if (wr->kinds & kind) {
 			watcher_put(hub, wr, line, length);
+			wanted = true;
+		}
+	}
+	hub->written_count += wanted;
 	pthread_mutex_unlock(&hub->lock);
 }
 

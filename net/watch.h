@@ -39,11 +39,13 @@ struct worker;
 
 struct watch_hub {
 	struct server *server; /* const */
-	/* atomic: relaxed; what at least one watcher wants */
-	_Atomic uint32_t kinds;
+	/* atomic: relaxed */
+	_Atomic uint32_t kinds; /* what at least one watcher wants */
 	_Atomic uint32_t watcher_count;
-	_Atomic uint64_t skipped_count;
+	/* lines, ever: made because somebody wanted them; put into a watcher's ring; or skipped there */
+	_Atomic uint64_t written_count;
 	_Atomic uint64_t sent_count;
+	_Atomic uint64_t skipped_count;
 	/* under lock */
 	pthread_mutex_t lock;
 	struct watcher *watchers;
