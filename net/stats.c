@@ -270,6 +270,43 @@ static void stats_references(struct conn *c)
 
 /* --- which one -------------------------------------------------------------------------------- */
 
+/* Is there no word behind the kind's? Answers if there is. */
+static bool is_alone(struct conn *c, const struct words *ws)
+{
+	if (ws->count == 1)
+		return true;
+	conn_printf(c, "CLIENT_ERROR usage: stats %.*s\r\n", (int)ws->word[0].length, ws->word[0].data);
+	return false;
+}
+
+/* Kinds that memcached has not. */
+static void stats_own(struct conn *c, const struct words *ws)
+{
+	static const struct {
+		const char *word;
+		void (*answer)(struct conn *c);
+	} plain[] = {
+		{ "budget", stats_budget }, { "refs", stats_references }, { "mrc", curve_stats },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(plain); i++) {
+		if (word_is(ws, 0, plain[i].word)) {
+			if (is_alone(c, ws))
+				plain[i].answer(c);
+			return;
+		}
+	}
+	if (word_is(ws, 0, "prefixes"))
+		profile_prefixes(c, ws);
+	else if (word_is(ws, 0, "largest"))
+		profile_largest(c, ws);
+	else if (word_is(ws, 0, "hottest"))
+		profile_hottest(c, ws);
+	else
+		conn_reply(c, REPLY_ERROR);
+}
+
+/* memcached's kinds ignore words behind theirs, as it does. */
 void stats_dispatch(struct conn *c, const struct words *ws)
 {
 	if (ws->count == 0)
@@ -282,10 +319,6 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		stats_slabs(c);
 	else if (word_is(ws, 0, "conns"))
 		stats_conns(c);
-	else if (word_is(ws, 0, "budget"))
-		stats_budget(c);
-	else if (word_is(ws, 0, "refs"))
-		stats_references(c);
 	else if (word_is(ws, 0, "reset"))
 		stats_reset(c);
 	else if (word_is(ws, 0, "detail"))
@@ -298,14 +331,6 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		stats_set_sizes(c, false);
 	else if (word_is(ws, 0, "cachedump"))
 		dump_begin_cachedump(c, ws);
-	else if (word_is(ws, 0, "prefixes"))
-		profile_prefixes(c, ws);
-	else if (word_is(ws, 0, "largest"))
-		profile_largest(c, ws);
-	else if (word_is(ws, 0, "hottest"))
-		profile_hottest(c, ws);
-	else if (word_is(ws, 0, "mrc"))
-		curve_stats(c);
 	else
-		conn_reply(c, REPLY_ERROR);
+		stats_own(c, ws);
 }
