@@ -164,6 +164,8 @@ uint32_t index_overflow_take(struct index *ix);
 void index_overflow_give(struct index *ix, uint32_t number);
 /* The part of index_feed that is about these. */
 void index_overflow_feed(struct index *ix);
+/* index_overflow_trim: when none is used, what they took is given back, but for a handful. */
+void index_overflow_trim(struct index *ix);
 /* Appends an empty bucket to a full chain; the entry of the slot that the link takes moves into it. Returns
  * the first empty slot. */
 struct index_slot index_chain_extend(struct index *ix, struct bucket *locked, uint32_t number);

@@ -64,6 +64,21 @@ void index_overflow_give(struct index *ix, uint32_t number)
 	lock_release(&ix->overflow_lock);
 }
 
+void index_overflow_trim(struct index *ix)
+{
+	lock_acquire(&ix->overflow_lock);
+	if (ix->overflow_used == 0 && ix->charged_overflow > CHARGE_OVERFLOW) {
+		/* Some stay: the table shrinks by them when nothing else is to be had. */
+		region_drop(&ix->overflow_region, 0, ix->charged_overflow * sizeof(struct bucket));
+		budget_give(ix->budget, ACCOUNT_INDEX,
+		            (ix->charged_overflow - CHARGE_OVERFLOW) * sizeof(struct bucket));
+		ix->charged_overflow = CHARGE_OVERFLOW;
+		ix->overflow_free = 0;
+		ix->overflow_fresh = 1;
+	}
+	lock_release(&ix->overflow_lock);
+}
+
 struct index_slot index_chain_extend(struct index *ix, struct bucket *locked, uint32_t number)
 {
 	struct bucket *last = chain_last(ix, locked);

@@ -229,6 +229,7 @@ unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context
 	}
 	return_spares(ix);
 	drop_unused_buckets(ix);
+	index_overflow_trim(ix);
 	lock_release(&ix->resize_lock);
 	return steps;
 }

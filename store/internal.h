@@ -29,6 +29,7 @@
 #include "store/slab.h"
 #include "store/store.h"
 
+#define LIMIT_MIN_BYTES (1u << 20)
 #define STOCK_CHUNKS 64u
 #define STOCK_BYTES 8192u     /* a stock holds less of large chunks: one at least */
 #define LIMBO_CHUNKS 4096u
@@ -108,6 +109,7 @@ struct store_thread {
 	int32_t count_delta;     /* entries added and not yet told to the index */
 	uint32_t sight;          /* counts safe points, see sight_begin */
 	uint32_t follows;        /* of weak references, see store_take_follows */
+	uint32_t refused_second; /* the last in which there was no memory after all patience; 0: none */
 	uint32_t drain_seen;     /* store->drain_generation when the stocks were last looked through */
 	struct limbo limbo;
 	struct stock stocks[SLAB_CLASS_MAX];

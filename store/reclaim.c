@@ -356,6 +356,16 @@ void sleep_outside(struct store_thread *st)
 	sight_begin(st);
 }
 
+/* How many failures to make room are borne, the second half of them asleep. Whoever waited as long as that for
+ * nothing in this very second is not the next one's reason to wait: else a pipeline of sets that cannot be had
+ * would take a millisecond and more for each. Nor does anybody wait where there is nothing to come back. */
+static unsigned patience_of(const struct store_thread *st)
+{
+	if (st->refused_second == st->now || slab_pages_in_use(&st->store->slab) == 0)
+		return 1;
+	return ROOM_FAILURES;
+}
+
 static bool refill(struct store_thread *st, struct slab_class *sc)
 {
 	struct stock *sk = &st->stocks[sc->index];
@@ -377,7 +387,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		uint32_t waiting = st->limbo.count;
 		bool made = make_room(st, sc);
 
-		if (!made && ++failures > ROOM_FAILURES)
+		if (!made && ++failures > patience_of(st))
 			break;
 		/* Nothing new: what there is waits for others' turns, or theirs for this one's end; and who is
 		 * to end one may be waiting for a core. */
@@ -392,6 +402,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		if (!made || st->limbo.count == waiting)
 			lock_backoff(&spins);
 	}
+	st->refused_second = st->now;
 	COUNT(st, sc->index, out_of_memory, 1);
 	return false;
 }

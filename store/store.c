@@ -6,7 +6,6 @@
 
 #include "store/internal.h"
 
-#define LIMIT_MIN_BYTES (1u << 20)
 
 /* ---- items ---- */
 
