@@ -104,6 +104,14 @@ void budget_set_limit(struct budget *b, uint64_t limit_bytes)
 	                      memory_order_relaxed);
 }
 
+uint64_t budget_least_for(const struct budget *b, uint64_t used_bytes)
+{
+	/* The inverse of limit_of, rounded up. */
+	uint64_t limit = b->spare_share ? used_bytes + used_bytes / (b->spare_share - 1) + 1 : used_bytes;
+
+	return limit > BUDGET_ALLOWANCE_BYTES ? limit - BUDGET_ALLOWANCE_BYTES : 0;
+}
+
 const char *account_label(enum account account)
 {
 	return labels[account];

@@ -65,6 +65,9 @@ uint64_t budget_account(const struct budget *b, enum account account);
 /* Bytes over the limit (after it was lowered), or 0. */
 uint64_t budget_excess(const struct budget *b);
 void budget_set_limit(struct budget *b, uint64_t limit_bytes);
+/* budget_least_for: the least limit (without the allowance) under which the cache may have grown to where so
+ * many bytes are used. */
+uint64_t budget_least_for(const struct budget *b, uint64_t used_bytes);
 
 const char *account_label(enum account account);
 const char *account_text(enum account account);

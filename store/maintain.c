@@ -17,6 +17,8 @@
 #define SHRINK_STEPS 4u
 #define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u
+/* What a lowered limit leaves to items at least, so that every size can be stored, if one after the other. */
+#define LEAST_PAGES 4u
 /* Huge pages: below this budget the processor's tables of translations reach over most of it anyway.
  * A stretch can be refused for a moment, when somebody else holds one of its pages; where the system
  * has no huge pages to give, it is not asked again for some seconds. */
@@ -150,7 +152,7 @@ static bool step_limit(struct store_thread *st)
 	struct store *s = st->store;
 
 	for (unsigned i = 0; i < RELEASE_PAGES && budget_excess(&s->budget); i++)
-		if (!s->options.evict || !release_page(st, NULL))
+		if (!(s->options.evict ? release_page(st, NULL) : release_empty_page(st)))
 			return false;
 	return budget_excess(&s->budget) != 0;
 }
@@ -257,15 +259,48 @@ uint64_t store_limit_max(const struct store_thread *st)
 	return (uint64_t)sl->page_limit << sl->page_shift;
 }
 
+/* What goes by itself when memory is short, sooner or later. */
+static bool account_shrinks(enum account account)
+{
+	return account == ACCOUNT_ITEMS || account == ACCOUNT_INDEX || account == ACCOUNT_EVICTION ||
+	       account == ACCOUNT_REFERENCES || account == ACCOUNT_BUFFERS;
+}
+
+uint64_t store_limit_least(const struct store_thread *st)
+{
+	const struct store *s = st->store;
+	const struct budget *b = &s->budget;
+	uint64_t fixed = (uint64_t)LEAST_PAGES << s->slab.page_shift;
+
+	for (unsigned i = 0; i < ACCOUNT_COUNT; i++)
+		if (!account_shrinks((enum account)i))
+			fixed += budget_account(b, (enum account)i);
+	uint64_t used = s->options.evict ? fixed : MAX(fixed, budget_used(b));
+
+	return MIN(MAX(budget_least_for(b, used), LIMIT_MIN_BYTES), budget_limit(b) - BUDGET_ALLOWANCE_BYTES);
+}
+
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
 {
 	struct store *s = st->store;
+	uint64_t old_bytes = budget_limit(&s->budget) - BUDGET_ALLOWANCE_BYTES;
 
 	if (limit_bytes > store_limit_max(st))
 		return STATUS_TOO_LARGE;
-	if (limit_bytes < (1u << 20))
+	if (!s->options.evict) {
+		return_stocks(st, true);
+		while (limit_bytes < store_limit_least(st) && release_empty_page(st)) {
+			/* on to the next */
+		}
+	}
+	if (limit_bytes < store_limit_least(st))
 		return STATUS_NO_MEMORY;
 	budget_set_limit(&s->budget, limit_bytes);
+	/* Somebody may have taken more since. */
+	if (!s->options.evict && budget_excess(&s->budget) && limit_bytes < old_bytes) {
+		budget_set_limit(&s->budget, old_bytes);
+		return STATUS_NO_MEMORY;
+	}
 	return STATUS_OK;
 }
 

@@ -333,10 +333,15 @@ void store_flush(struct store_thread *st);
 /* store_maintain: one bounded slice of background work (expiry, flushed items, index shrinking,
  * giving memory back). Returns true while more is waiting; call it again soon, else in 100 ms. */
 bool store_maintain(struct store_thread *st, uint32_t now);
-/* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain.
- * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
+/* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain; where nothing
+ * may be evicted, pages that are empty. Errors, and then it stays as it was: STATUS_TOO_LARGE over
+ * store_limit_max, STATUS_NO_MEMORY under store_limit_least. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
 uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
+/* store_limit_least: how far it may be lowered now: to what cannot be given back (the program, threads,
+ * connections, tables) and a few pages, or, where nothing may be evicted, to what is in use and a little
+ * for connections. Never above what it is. */
+uint64_t store_limit_least(const struct store_thread *st);
 /* store_change_policy: another decides from here on who is evicted. Pages change to it one by one, in
  * store_maintain; nothing is evicted for it but what makes room for its bytes beside each chunk, and its order begins with
  * how often each item was read, not when. False where the store was not told that this may happen, and

@@ -3,7 +3,7 @@
 store_libs = libstore.a libeviction.a libbase.a
 
 if HAVE_CRITERION
-unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_mrc tests/test_curve tests/test_store_policy tests/test_store_shift tests/test_index tests/test_slab \
+unit_tests = tests/test_lru tests/test_s3fifo tests/test_mini tests/test_mrc tests/test_curve tests/test_store_policy tests/test_store_shift tests/test_store_limit tests/test_index tests/test_slab \
 	tests/test_settings tests/test_auth tests/test_address tests/test_cgroup tests/test_heavy
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -29,6 +29,9 @@ tests_test_store_shift_LDADD = $(store_libs) $(CRITERION_LIBS)
 tests_test_store_policy_SOURCES = tests/test_store_policy.c tests/support/entries.h tests/support/random.h
 tests_test_store_policy_CFLAGS = $(unit_cflags)
 tests_test_store_policy_LDADD = $(store_libs) $(CRITERION_LIBS) -lm
+tests_test_store_limit_SOURCES = tests/test_store_limit.c tests/support/entries.h tests/support/random.h
+tests_test_store_limit_CFLAGS = $(unit_cflags)
+tests_test_store_limit_LDADD = $(store_libs) $(CRITERION_LIBS)
 tests_test_index_SOURCES = tests/test_index.c
 tests_test_index_CFLAGS = $(unit_cflags)
 tests_test_index_LDADD = $(store_libs) $(CRITERION_LIBS)
