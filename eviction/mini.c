@@ -234,6 +234,7 @@ static bool evict_one(struct mini_cache *m)
 
 	if (ops->victims(&m->queue, &victim, 1) == 0)
 		return false;
+	m->full = true;
 	bool proven = victim & VICTIM_PROVEN;
 	uint32_t reference = victim & ~VICTIM_PROVEN;
 

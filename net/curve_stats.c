@@ -1,5 +1,6 @@
 #include "net/curve_stats.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "net/stats.h"
@@ -16,7 +17,10 @@ static void point_lines(struct conn *c, const struct mrc_point *point)
 
 	conn_printf(c, "STAT mrc:%s:%s:bytes %llu\r\n", policy, factor,
 		    (unsigned long long)point->budget_bytes);
-	conn_printf(c, "STAT mrc:%s:%s:miss_ratio %.4f\r\n", policy, factor, point->miss_ratio);
+	if (isnan(point->miss_ratio))
+		conn_printf(c, "STAT mrc:%s:%s:miss_ratio nan\r\n", policy, factor);
+	else
+		conn_printf(c, "STAT mrc:%s:%s:miss_ratio %.4f\r\n", policy, factor, point->miss_ratio);
 }
 
 void curve_stats(struct conn *c)
@@ -34,6 +38,7 @@ void curve_stats(struct conn *c)
 	conn_printf(c, "STAT mrc:rate %.6f\r\n", report->rate);
 	stat_number(c, "mrc:keys", report->keys);
 	stat_number(c, "mrc:requests", (uint64_t)report->requests);
+	stat_number(c, "mrc:older", (uint64_t)report->older);
 	stat_number(c, "mrc:dropped", curve.dropped);
 	stat_number(c, "mrc:memory", report->memory_bytes);
 	for (unsigned i = 0; i < report->lane_count; i++)

@@ -134,7 +134,9 @@ struct curve {
 	uint64_t most_bytes;
 	uint64_t purse_bytes;  /* charged, not yet taken */
 	uint64_t event_count;  /* in this second */
-	uint64_t made[MRC_OUTCOMES]; /* requests in all, as of the last second */
+	uint64_t lost_count;   /* in this second */
+	uint64_t events_to_expect; /* since the requests were counted */
+	uint64_t made[MRC_OUTCOMES]; /* requests in all, when they were counted */
 	uint64_t dropped;
 	uint64_t dropped_before; /* the last reset */
 	uint32_t second;
@@ -142,7 +144,8 @@ struct curve {
 	uint32_t advice_second;
 	uint32_t busy_until;    /* a second, 0: not busy; see store_curve_is_busy */
 	bool was_busy;         /* a second ago */
-	uint32_t failed_second; /* no memory to start with then */
+	uint32_t failed_second; /* it could not start then */
+	uint32_t slow_second;   /* the last with a reason for a lower rate */
 	uint32_t candidate_looks;
 	const struct policy_ops *candidate; /* for the advice */
 	double candidate_gain;
@@ -398,9 +401,9 @@ void flush_count(struct store_thread *st);
 
 void curve_init(struct store *s);
 void curve_fini(struct store *s);
-/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it, true while more is
- * waiting; in no turn, since it takes long. Both: the maintaining thread. */
-void curve_feed(struct store_thread *st);
+/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it; in no turn, since it
+ * takes long. Both: the maintaining thread; true while more is waiting. */
+bool curve_feed(struct store_thread *st);
 bool curve_step(struct store *s, uint32_t now);
 /* curve_change_policy: begins anew, with another that runs. curve_better_policy: the advice, NULL for none. */
 void curve_change_policy(struct store *s, const struct policy_ops *policy);

@@ -239,7 +239,7 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= step_limit(st);
 	flush_count(st);
 	more |= step_shrink(st);
-	curve_feed(st);
+	more |= curve_feed(st);
 	more |= switch_step(st);
 	reclaim(st);
 	return_stocks(st, true);

@@ -11,20 +11,26 @@
 
 #define BUDGET (4u << 20)
 #define VALUE_BYTES 100u
+#define VALUE_BYTES_MAX 8000u
+/* Gets between two slices of the simulation, unless a test says otherwise. */
+#define SLICE_GETS 256u
 
 struct bench {
 	struct store *store;
 	struct store_thread *st; /* who reads and writes */
 	struct store_thread *main;
 	uint32_t now;
+	uint32_t value_bytes;
+	uint32_t slice_gets;
 	uint32_t gets;
 	uint32_t misses;
+	uint32_t sampled; /* of the gets, one key in CURVE_ONE_IN */
 };
 
 static struct bench open_bench(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes,
                                bool follows)
 {
-	struct bench b = { .now = 10 };
+	struct bench b = { .now = 10, .value_bytes = VALUE_BYTES, .slice_gets = SLICE_GETS };
 	struct store_options o = {
 		.policy_may_change = follows,
 		.policy_follows_curves = follows,
@@ -66,7 +72,7 @@ static void end(struct bench *b)
 /* As a client does: get, and on a miss set. */
 static void demand(struct bench *b, uint32_t number)
 {
-	char key[16], value[VALUE_BYTES] = { 0 };
+	char key[16], value[VALUE_BYTES_MAX] = { 0 };
 	size_t length = (size_t)sprintf(key, "k%u", number);
 	struct item_view view;
 
@@ -74,16 +80,17 @@ static void demand(struct bench *b, uint32_t number)
 	uint64_t hash = store_hash(b->st, key, length);
 
 	b->gets++;
+	b->sampled += mrc_is_sampled(hash, MRC_ALL / CURVE_ONE_IN);
 	if (!store_get(b->st, key, length, hash, &view)) {
 		struct item_spec spec = { .key = key, .key_length = (uint8_t)length, .hash = hash,
-			                  .value_length = VALUE_BYTES };
+			                  .value_length = b->value_bytes };
 		struct commit_args args = { .mode = STORE_SET };
 
 		b->misses++;
 		cr_assert_eq(store_set(b->st, &spec, value, &args), STORE_OK);
 	}
 	store_leave(b->st);
-	if (b->gets % 256 == 0)
+	if (b->gets % b->slice_gets == 0)
 		maintain(b);
 }
 
@@ -199,6 +206,85 @@ Test(curve, a_full_cache_makes_room_for_it)
 	end(&b);
 }
 
+static double ratio_at_budget(const struct store_curve *curve)
+{
+	return curve->report.points[MRC_FACTOR_ONE].miss_ratio;
+}
+
+/* Large values fill the cache before the simulation has had its first slice. */
+static void fill_from_empty(uint64_t limit, uint64_t seed)
+{
+	struct bench b = begin(&policy_s3fifo, limit, CURVE_ONE_IN, 0);
+	struct test_random r = { seed };
+
+	b.value_bytes = VALUE_BYTES_MAX;
+	b.slice_gets = 15000;
+	demand_zipf(&b, &r, 1000000, 150000);
+	struct store_curve curve = read_curve(&b);
+	double real = (double)b.misses / b.gets;
+
+	cr_assert_eq(curve.dropped, 0);
+	cr_assert_float_eq(curve.report.requests, b.sampled, 0, "%f of %u", curve.report.requests, b.sampled);
+	cr_assert_float_eq(curve.report.rate, 1.0 / CURVE_ONE_IN, 1e-9);
+	cr_assert_float_eq(ratio_at_budget(&curve), real, 0.15, "%f, really %f", ratio_at_budget(&curve), real);
+	end(&b);
+}
+
+Test(curve, no_sampled_request_is_lost_while_the_cache_fills)
+{
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		fill_from_empty(64u << 20, test_seed(20 + seed));
+		fill_from_empty(32u << 20, test_seed(30 + seed));
+	}
+}
+
+/* What the cache held before is no miss of the simulated ones. */
+Test(curve, a_simulation_beside_a_warm_cache_says_nothing_of_what_it_never_saw)
+{
+	struct bench b = open_bench(&policy_s3fifo, BUDGET, 1, 1u << 20, true);
+	struct store_curve curve;
+
+	cr_assert(isnan(ratio_at_budget(&(struct store_curve){ .report = read_curve(&b).report })));
+	for (uint32_t i = 0; i < 2000; i++)
+		demand(&b, i % 1000);
+	curve = read_curve(&b);
+	cr_assert_float_eq(ratio_at_budget(&curve), 0.5, 1e-9);
+	store_enter(b.main, b.now);
+	store_change_policy(b.main, &policy_lru);
+	store_leave(b.main);
+	maintain(&b);
+	for (uint32_t i = 0; i < 1000; i++)
+		demand(&b, i);
+	curve = read_curve(&b);
+	cr_assert_eq(curve.report.points[0].policy, &policy_lru);
+	cr_assert(isnan(ratio_at_budget(&curve)));
+	cr_assert_float_eq(curve.report.older, 1000, 0);
+	for (uint32_t i = 0; i < 1000; i++)
+		demand(&b, i);
+	curve = read_curve(&b);
+	cr_assert_float_eq(curve.report.requests, 1000, 0);
+	cr_assert_float_eq(ratio_at_budget(&curve), 0, 1e-9);
+	end(&b);
+}
+
+Test(curve, the_rate_rises_again_long_after_the_reason_is_gone)
+{
+	struct bench b = begin(&policy_s3fifo, 64u << 20, 1, 0);
+	struct test_random r = { test_seed(10) };
+
+	demand_zipf(&b, &r, 100000, 100000);
+	cr_assert_lt(read_curve(&b).report.rate, 1);
+	store_enter(b.st, b.now);
+	store_flush(b.st);
+	store_leave(b.st);
+	for (uint32_t i = 0; i < 3 * CURVE_HALF_SECONDS; i++, b.now++) {
+		demand(&b, i % 64);
+		maintain(&b);
+	}
+	cr_assert_float_eq(read_curve(&b).report.rate, 1, 1e-9);
+	end(&b);
+}
+
 Test(curve, what_is_flushed_deleted_or_expired_is_gone_from_it)
 {
 	struct bench b = begin(&policy_s3fifo, BUDGET, 1, 1u << 20);
@@ -296,6 +382,6 @@ Test(curve, the_store_changes_to_what_is_better)
 	b.gets = b.misses = 0;
 	for (unsigned i = 0; i < 300000; i++)
 		demand(&b, next++ % 60000);
-	cr_assert_lt(b.misses, b.gets / 10 * 9);
+	cr_assert_lt(b.misses, b.gets / 10 * 9, "%s: %u of %u", store_running_policy(b.store)->name, b.misses, b.gets);
 	end(&b);
 }
