@@ -260,6 +260,7 @@ struct policy_queue {
 			uint64_t hits;    /* since the last step */
 			uint64_t requests;
 			bool full;        /* something was evicted */
+			uint32_t owed;    /* chunks that were evicted and did not come back yet */
 		} tinylfu;
 		struct {
 			struct fifo small;

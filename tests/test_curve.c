@@ -158,6 +158,22 @@ Test(curve, tells_what_smaller_and_larger_budgets_really_miss)
 	end(&b);
 }
 
+/* A store's victims are asked for in batches, the simulated ones one by one. */
+Test(curve, an_admission_by_frequency_misses_what_is_simulated)
+{
+	struct bench b = begin(&policy_tinylfu, BUDGET, 2, 1u << 20);
+	uint32_t next = 0;
+
+	for (unsigned i = 0; i < 600000; i++)
+		demand(&b, next++ % 60000);
+	struct store_curve curve = read_curve(&b);
+	double real = (double)b.misses / b.gets, told = ratio_at(&curve, &policy_tinylfu, MRC_FACTOR_ONE);
+
+	cr_assert_lt(real, 0.8);
+	cr_assert_float_eq(told, real, 0.2, "%f, really %f", told, real);
+	end(&b);
+}
+
 Test(curve, memory_is_charged_bounded_and_given_back_with_the_budget)
 {
 	struct bench b = begin(&policy_s3fifo, 64u << 20, 1, 0);
