@@ -4,8 +4,9 @@
  *   store_get, store_touch, a write, a delete --sampled key--> ring of the thread --store_maintain--> mrc
  *
  * A request of a key that is not sampled costs one compare. The simulation runs on the maintaining
- * thread, in slices. Its memory is charged to ACCOUNT_EVICTION, grows as keys are sampled and is at most
- * CURVE_SHARE of the budget and CURVE_BYTES_MAX; below CURVE_BYTES_LEAST there are no curves.
+ * thread, in slices. Its memory is charged to ACCOUNT_EVICTION with the first sampled request, all that it
+ * may ever take: a part in CURVE_SHARE of the budget, CURVE_BYTES_MAX at most; below CURVE_BYTES_LEAST there
+ * are no curves. Until it is charged nothing is simulated, and what the rings cannot hold is dropped.
  *
  * Requests are gets and touches. A key that expires is gone from the simulation once the store itself has
  * removed it, so an item that only a larger cache would still hold is thought to live on.
