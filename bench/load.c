@@ -162,16 +162,6 @@ static void load_set_ttl(struct load_options *lo, const char *text)
 	lo->workload.ttl_max_s = (uint32_t)max;
 }
 
-static void load_set_plot(struct load_options *lo, const char *path)
-{
-	size_t length = strlen(path);
-
-	if (length < 5 ||
-	    (strcmp(path + length - 4, ".png") != 0 && strcmp(path + length - 4, ".svg") != 0))
-		tool_fail_usage("--plot: \"%s\" ends neither in .png nor in .svg", path);
-	lo->plot_path = path;
-}
-
 static void load_set_arrivals(struct load_options *lo, const char *text)
 {
 	lo->engine.even_arrivals = strcmp(text, "even") == 0;
@@ -299,7 +289,7 @@ static void load_take_option(struct load_options *lo, int option)
 		lo->histogram_path = optarg;
 		break;
 	case OPTION_PLOT:
-		load_set_plot(lo, optarg);
+		lo->plot_path = optarg;
 		break;
 	case 'q':
 		lo->quiet = true;
@@ -350,6 +340,10 @@ static void load_parse_arguments(struct load_options *lo, int argc, char **argv)
 		load_take_option(lo, option);
 	if (optind < argc)
 		tool_fail_usage("\"%s\": no argument is expected", argv[optind]);
+	if (lo->histogram_path)
+		tool_check_output("--histogram", lo->histogram_path);
+	if (lo->plot_path)
+		tool_check_plot("--plot", lo->plot_path);
 	if (lo->engine.fill && lo->workload.multiget > 1)
 		tool_fail_usage("--fill: it needs gets of one key");
 	if (lo->engine.sliding && lo->engine.rate_per_s > 0)

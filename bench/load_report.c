@@ -329,27 +329,13 @@ static void plot_write_throughput(const struct load_report *rp, FILE *gnuplot)
 
 bool load_report_plot(const struct load_report *rp, const char *path)
 {
-	size_t length = strlen(path);
-	bool svg = length > 4 && strcmp(path + length - 4, ".svg") == 0;
-	FILE *gnuplot = popen("gnuplot", "we");
-	int status;
+	FILE *gnuplot = tool_plot_begin(path, 1200, 500);
 
-	if (!gnuplot) {
-		fprintf(stderr, "gnuplot: %s\n", strerror(errno));
+	if (!gnuplot)
 		return false;
-	}
-	fprintf(gnuplot, "set terminal %s size 1200,500\nset output \"", svg ? "svg" : "pngcairo");
-	for (const char *p = path; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fputc('\\', gnuplot);
-		fputc(*p, gnuplot);
-	}
-	fprintf(gnuplot, "\"\nset multiplot layout 1,2\n");
+	fprintf(gnuplot, "set multiplot layout 1,2\n");
 	plot_write_latencies(rp, gnuplot);
 	plot_write_throughput(rp, gnuplot);
 	fprintf(gnuplot, "unset multiplot\n");
-	status = pclose(gnuplot);
-	if (status != 0)
-		fprintf(stderr, "%s: gnuplot is missing or failed\n", path);
-	return status == 0;
+	return tool_plot_end(gnuplot, path);
 }

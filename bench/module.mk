@@ -21,7 +21,8 @@ larder_replay_SOURCES = bench/replay.c bench/player.c bench/player.h
 larder_replay_LDADD = libbench.a $(ZSTD_LIBS) -lm
 
 larder_load_SOURCES = bench/load.c \
-	bench/engine.c bench/engine.h \
+	bench/engine.c bench/engine.h bench/engine_internal.h \
+	bench/engine_conn.c bench/engine_pace.c \
 	bench/load_report.c bench/load_report.h
 larder_load_LDADD = libbench.a -lm
 
@@ -30,7 +31,8 @@ larder_floor_LDADD = libbench.a $(LIBEVENT_LIBS)
 
 # The store without a server around it; with larder-sim the one tool that knows the inside.
 bin_PROGRAMS += larder-micro
-larder_micro_SOURCES = bench/micro.c
+larder_micro_SOURCES = bench/micro.c bench/micro.h \
+	bench/micro_figures.c bench/micro_scale.c bench/micro_store.c
 larder_micro_LDADD = libbench.a libproto.a libstore.a libeviction.a libbase.a -lm
 
 # The policies without a server.
@@ -42,9 +44,10 @@ larder_sim_SOURCES = bench/sim.c \
 larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
 
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
-dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
-TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare
-EXTRA_DIST += bench/make-trace bench/compare bench/misses bench/policies bench/references bench/README.md
+dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
+TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
+EXTRA_DIST += bench/make-trace bench/compare bench/misses bench/policies bench/references bench/memory bench/README.md bench/reports \
+	bench/report.py bench/servers.py bench/memory_life.py bench/memory_room.py bench/memory_insight.py
 
 if HAVE_CRITERION
 bench_tests = tests/test_histogram tests/test_reply tests/test_trace tests/test_zipf

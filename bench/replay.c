@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +405,7 @@ static char *replay_pair(const struct replay *rp, struct replay_result *rs,
 {
 	struct trace_reader tr;
 	struct client cl;
+	char empty[PATH_MAX + 32];
 	const char *wrong = NULL;
 	char *said = NULL;
 
@@ -415,6 +417,10 @@ static char *replay_pair(const struct replay *rp, struct replay_result *rs,
 		wrong = client_error(&cl);
 	else
 		replay_play(rp, rs, &cl, &tr, &wrong);
+	if (!wrong && rs->counts.requests == 0) {
+		snprintf(empty, sizeof(empty), "%s: no requests in it", rs->trace);
+		wrong = empty;
+	}
 	/* A trace's error begins with the name of its file; a server's gets its name here. */
 	if (wrong && (wrong == client_error(&cl)))
 		said = asprintf(&said, "%s: %s", rs->server->name, wrong) < 0 ? NULL : said;

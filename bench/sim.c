@@ -2,6 +2,7 @@
  * sim.c: larder-sim, the server's policies over access traces without a server: misses by size, beside
  * FIFO and Belady's. Runs are independent and spread over threads; each trace is read once.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,6 +27,8 @@ struct size_option {
 };
 
 struct options {
+	const char *policy_list; /* as given; NULL: chosen */
+	const char *size_list;
 	const char *policies[POLICIES_MAX];
 	unsigned policy_count;
 	struct size_option sizes[SIZES_MAX];
@@ -34,7 +37,8 @@ struct options {
 	bool curve;
 	double rate;       /* of --curve; 0: chosen */
 	unsigned threads;
-	const char *csv_path;
+	const char *csv_path; /* "-": standard output */
+	FILE *table;          /* where the tables for people go */
 	const char *plot_path;
 	const char *reference_path;
 	bool quiet;
@@ -124,19 +128,19 @@ static void run_trace(const struct options *o, const char *path, unsigned number
 
 static void print_trace(const struct options *o, const struct result *r)
 {
-	printf("%s: %u requests, %u keys\n%12s", r->name, r->request_count, r->key_count,
+	fprintf(o->table, "%s: %u requests, %u keys\n%12s", r->name, r->request_count, r->key_count,
 	       o->by_bytes ? "bytes" : "keys");
 	for (unsigned p = 0; p < o->policy_count; p++)
-		printf(" %9s", o->policies[p]);
-	printf("   (miss ratio)\n");
+		fprintf(o->table, " %9s", o->policies[p]);
+	fprintf(o->table, "   (miss ratio)\n");
 	for (unsigned s = 0; s < o->size_count; s++) {
-		printf("%12llu", (unsigned long long)r->capacities[s]);
+		fprintf(o->table, "%12llu", (unsigned long long)r->capacities[s]);
 		for (unsigned p = 0; p < o->policy_count; p++)
-			printf(" %9.4f", (double)r->misses[s][p] / MAX(1, r->request_count));
-		printf("\n");
+			fprintf(o->table, " %9.4f", (double)r->misses[s][p] / MAX(1, r->request_count));
+		fprintf(o->table, "\n");
 	}
-	printf("\n");
-	fflush(stdout);
+	fprintf(o->table, "\n");
+	fflush(o->table);
 }
 
 /* Mean and worst over traces and sizes, against strict LRU where that was run. */
@@ -148,7 +152,7 @@ static void print_summary(const struct options *o, const struct result *results,
 		lru++;
 	if (lru == o->policy_count)
 		return;
-	printf("misses against lru, over %u traces and %u sizes:\n%12s %9s %9s   worst in\n", count,
+	fprintf(o->table, "misses against lru, over %u traces and %u sizes:\n%12s %9s %9s   worst in\n", count,
 	       o->size_count, "", "mean", "worst");
 	for (unsigned p = 0; p < o->policy_count; p++) {
 		double sum = 0, worst = -1;
@@ -169,17 +173,22 @@ static void print_summary(const struct options *o, const struct result *results,
 				}
 			}
 		}
-		printf("%12s %+8.1f%% %+8.1f%%   %s\n", o->policies[p], 100 * sum / MAX(1, rows),
+		fprintf(o->table, "%12s %+8.1f%% %+8.1f%%   %s\n", o->policies[p], 100 * sum / MAX(1, rows),
 		       100 * worst, p == lru ? "" : worst_name);
 	}
 }
 
+static bool is_standard(const char *path)
+{
+	return strcmp(path, "-") == 0;
+}
+
 static void write_csv(const struct options *o, const struct result *results, unsigned count)
 {
-	FILE *out = fopen(o->csv_path, "w");
+	FILE *out = is_standard(o->csv_path) ? stdout : fopen(o->csv_path, "w");
 
 	if (!out)
-		tool_fail("cannot write %s", o->csv_path);
+		tool_fail("--csv: cannot write %s: %s", o->csv_path, strerror(errno));
 	fprintf(out, "trace,size,capacity_%s,requests", o->by_bytes ? "bytes" : "items");
 	for (unsigned p = 0; p < o->policy_count; p++)
 		fprintf(out, ",%s", o->policies[p]);
@@ -193,34 +202,19 @@ static void write_csv(const struct options *o, const struct result *results, uns
 			fprintf(out, "\n");
 		}
 	}
-	if (fclose(out) != 0)
-		tool_fail("cannot write %s", o->csv_path);
-}
-
-static void write_quoted(FILE *out, const char *text)
-{
-	for (fputc('"', out); *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
+	if (fflush(out) != 0 || (out != stdout && fclose(out) != 0))
+		tool_fail("--csv: cannot write %s: %s", o->csv_path, strerror(errno));
 }
 
 /* A panel a trace: miss ratio against size, a line a policy. */
 static void write_plot(const struct options *o, const struct result *results, unsigned count)
 {
-	size_t length = strlen(o->plot_path);
-	bool svg = length > 4 && strcmp(o->plot_path + length - 4, ".svg") == 0;
 	unsigned columns = count < 3 ? count : 3, rows = (count + columns - 1) / columns;
-	FILE *gnuplot = popen("gnuplot", "we");
+	FILE *gnuplot = tool_plot_begin(o->plot_path, 500 * columns, 360 * rows);
 
 	if (!gnuplot)
-		tool_fail("cannot run gnuplot");
-	fprintf(gnuplot, "set terminal %s size %u,%u\nset output ", svg ? "svg" : "pngcairo",
-	        500 * columns, 360 * rows);
-	write_quoted(gnuplot, o->plot_path);
-	fprintf(gnuplot, "\nset multiplot layout %u,%u\nset logscale x\nset grid\nset yrange [0:*]\n"
+		exit(TOOL_EXIT_FAILURE);
+	fprintf(gnuplot, "set multiplot layout %u,%u\nset logscale x\nset grid\nset yrange [0:*]\n"
 	                 "set xlabel 'size (%s)'\nset ylabel 'miss ratio'\nset key bottom left\n",
 	        rows, columns, o->by_bytes ? "bytes" : "keys");
 	for (unsigned t = 0; t < count; t++) {
@@ -233,7 +227,7 @@ static void write_plot(const struct options *o, const struct result *results, un
 			fprintf(gnuplot, "\n");
 		}
 		fprintf(gnuplot, "EOD\nset title ");
-		write_quoted(gnuplot, results[t].name);
+		tool_plot_quoted(gnuplot, results[t].name);
 		fprintf(gnuplot, " noenhanced\nplot ");
 		for (unsigned p = 0; p < o->policy_count; p++)
 			fprintf(gnuplot, "%s$t%u using 1:%u with linespoints title '%s'", p ? ", " : "", t,
@@ -241,8 +235,8 @@ static void write_plot(const struct options *o, const struct result *results, un
 		fprintf(gnuplot, "\n");
 	}
 	fprintf(gnuplot, "unset multiplot\n");
-	if (pclose(gnuplot) != 0)
-		tool_fail("%s: gnuplot is missing or failed", o->plot_path);
+	if (!tool_plot_end(gnuplot, o->plot_path))
+		exit(TOOL_EXIT_FAILURE);
 }
 
 /* ---- reference counts ---- */
@@ -287,7 +281,7 @@ static unsigned compare_row(const struct options *o, const struct result *r, con
 	for (unsigned s = 0; s < o->size_count; s++) {
 		if (r->capacities[s] != capacity)
 			continue;
-		printf("%-16s %9llu", r->name, (unsigned long long)capacity);
+		fprintf(o->table, "%-16s %9llu", r->name, (unsigned long long)capacity);
 		for (unsigned p = 0; p < o->policy_count; p++) {
 			int column = csv_column(header, o->policies[p]);
 			char field[64];
@@ -298,48 +292,65 @@ static unsigned compare_row(const struct options *o, const struct result *r, con
 				continue;
 			double off = r->misses[s][p] / wanted - 1;
 
-			printf("  %s %+.2f%%", o->policies[p], 100 * off);
+			fprintf(o->table, "  %s %+.2f%%", o->policies[p], 100 * off);
 			worst[p] = MAX(worst[p], off < 0 ? -off : off);
 			compared++;
 		}
-		printf("\n");
+		fprintf(o->table, "\n");
 		break;
 	}
 	return compared;
 }
 
-/* The file has columns trace, capacity_items and one a policy. */
-static void compare_reference(const struct options *o, const struct result *results, unsigned count)
-{
-	FILE *in = fopen(o->reference_path, "r");
-	char header[1024], line[1024], name[64], capacity[64];
-	double worst[POLICIES_MAX] = { 0 };
-	unsigned compared = 0;
+struct reference {
+	FILE *in;
+	char header[1024];
+	unsigned name_column;
+	unsigned capacity_column;
+};
 
-	if (!in || !fgets(header, sizeof(header), in))
-		tool_fail("cannot read %s", o->reference_path);
-	int name_column = csv_column(header, "trace"), capacity_column = csv_column(header, "capacity_items");
+/* The file has columns trace, capacity_items and one a policy. */
+static void open_reference(const char *path, struct reference *rf)
+{
+	rf->in = fopen(path, "r");
+	if (!rf->in)
+		tool_fail("--reference: cannot read %s: %s", path, strerror(errno));
+	if (!fgets(rf->header, sizeof(rf->header), rf->in))
+		tool_fail("--reference: nothing in %s", path);
+	int name_column = csv_column(rf->header, "trace"), capacity_column = csv_column(rf->header, "capacity_items");
 
 	if (name_column < 0 || capacity_column < 0)
-		tool_fail("%s: no columns trace and capacity_items", o->reference_path);
-	printf("\nmisses against %s:\n", o->reference_path);
-	while (fgets(line, sizeof(line), in)) {
-		if (!csv_field(line, (unsigned)name_column, name, sizeof(name)) ||
-		    !csv_field(line, (unsigned)capacity_column, capacity, sizeof(capacity)))
+		tool_fail("--reference: %s: no columns trace and capacity_items", path);
+	rf->name_column = (unsigned)name_column;
+	rf->capacity_column = (unsigned)capacity_column;
+}
+
+static void compare_reference(const struct options *o, const struct result *results, unsigned count)
+{
+	char line[1024], name[64], capacity[64];
+	double worst[POLICIES_MAX] = { 0 };
+	struct reference rf;
+	unsigned compared = 0;
+
+	open_reference(o->reference_path, &rf);
+	fprintf(o->table, "\nmisses against %s:\n", o->reference_path);
+	while (fgets(line, sizeof(line), rf.in)) {
+		if (!csv_field(line, rf.name_column, name, sizeof(name)) ||
+		    !csv_field(line, rf.capacity_column, capacity, sizeof(capacity)))
 			continue;
 		const struct result *r = result_named(results, count, name);
 
 		if (r)
-			compared += compare_row(o, r, header, line, strtoull(capacity, NULL, 10), worst);
+			compared += compare_row(o, r, rf.header, line, strtoull(capacity, NULL, 10), worst);
 	}
-	fclose(in);
+	fclose(rf.in);
 	if (compared == 0)
 		tool_fail("%s: no row has a trace and capacity of this run", o->reference_path);
-	printf("furthest:");
+	fprintf(o->table, "furthest:");
 	for (unsigned p = 0; p < o->policy_count; p++)
-		if (csv_column(header, o->policies[p]) >= 0)
-			printf("  %s %.2f%%", o->policies[p], 100 * worst[p]);
-	printf("\n");
+		if (csv_column(rf.header, o->policies[p]) >= 0)
+			fprintf(o->table, "  %s %.2f%%", o->policies[p], 100 * worst[p]);
+	fprintf(o->table, "\n");
 }
 
 /* ---- curves ---- */
@@ -382,8 +393,6 @@ static void run_curves(const struct options *o, char **paths, unsigned trace_cou
 			const char *policy = o->policies[k / o->size_count];
 			struct sim_curve curve;
 
-			if (!policy_find(policy))
-				continue;
 			sim_curve_run(&trace, policy_find(policy), capacity_of(size, &trace), o->rate,
 			              o->threads, &curve);
 			if (!o->quiet)
@@ -420,7 +429,8 @@ static void usage(FILE *out)
 	      "                        of each size (10%), beside full simulations; default policy s3fifo\n"
 	      "      --rate R          of --curve: share of the keys that are sampled (12,500 of them)\n"
 	      "  -T, --threads N       (the machine's)\n"
-	      "      --csv FILE        misses as a table\n"
+	      "      --csv FILE        misses as a table; -: on standard output, all else on\n"
+	      "                        standard error\n"
 	      "      --plot FILE       .png or .svg through gnuplot: miss ratio against size\n"
 	      "      --reference FILE  a table of known misses (columns trace, capacity_items and one\n"
 	      "                        a policy) to compare with\n"
@@ -479,92 +489,137 @@ static void parse_sizes(struct options *o, const char *text)
 	free(copy);
 }
 
-int main(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "policies", required_argument, NULL, 'p' },
-		{ "sizes", required_argument, NULL, 's' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "curve", no_argument, NULL, 'C' },
-		{ "rate", required_argument, NULL, 'R' },
-		{ "threads", required_argument, NULL, 'T' },
-		{ "csv", required_argument, NULL, 'c' },
-		{ "plot", required_argument, NULL, 'l' },
-		{ "reference", required_argument, NULL, 'r' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct options o = { .threads = (unsigned)MAX(1, MIN(THREADS_MAX, sysconf(_SC_NPROCESSORS_ONLN))) };
-	const char *sizes = NULL, *policies = NULL;
-	int c;
+static const struct option sim_options[] = {
+	{ "policies", required_argument, NULL, 'p' },
+	{ "sizes", required_argument, NULL, 's' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ "curve", no_argument, NULL, 'C' },
+	{ "rate", required_argument, NULL, 'R' },
+	{ "threads", required_argument, NULL, 'T' },
+	{ "csv", required_argument, NULL, 'c' },
+	{ "plot", required_argument, NULL, 'l' },
+	{ "reference", required_argument, NULL, 'r' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
 
-	while ((c = getopt_long(argc, argv, "p:s:T:qh", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			policies = optarg;
-			break;
-		case 's':
-			sizes = optarg;
-			break;
-		case 'b':
-			o.by_bytes = true;
-			break;
-		case 'C':
-			o.curve = true;
-			break;
-		case 'R':
-			if (!tool_parse_double(optarg, &o.rate) || o.rate <= 0 || o.rate > 1)
-				tool_fail_usage("--rate: %s is not above 0 and at most 1", optarg);
-			break;
-		case 'T':
-			o.threads = (unsigned)tool_option_u64("--threads", optarg, 1, THREADS_MAX);
-			break;
-		case 'c':
-			o.csv_path = optarg;
-			break;
-		case 'l':
-			o.plot_path = optarg;
-			break;
-		case 'r':
-			o.reference_path = optarg;
-			break;
-		case 'q':
-			o.quiet = true;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			fputs("larder-sim: try --help\n", stderr);
-			return TOOL_EXIT_USAGE;
-		}
+static void take_option(struct options *o, int option)
+{
+	switch (option) {
+	case 'p':
+		o->policy_list = optarg;
+		break;
+	case 's':
+		o->size_list = optarg;
+		break;
+	case 'b':
+		o->by_bytes = true;
+		break;
+	case 'C':
+		o->curve = true;
+		break;
+	case 'R':
+		if (!tool_parse_double(optarg, &o->rate) || o->rate <= 0 || o->rate > 1)
+			tool_fail_usage("--rate: %s is not above 0 and at most 1", optarg);
+		break;
+	case 'T':
+		o->threads = (unsigned)tool_option_u64("--threads", optarg, 1, THREADS_MAX);
+		break;
+	case 'c':
+		o->csv_path = optarg;
+		break;
+	case 'l':
+		o->plot_path = optarg;
+		break;
+	case 'r':
+		o->reference_path = optarg;
+		break;
+	case 'q':
+		o->quiet = true;
+		break;
+	case 'h':
+		usage(stdout);
+		exit(0);
+	default:
+		fputs("larder-sim: try --help\n", stderr);
+		exit(TOOL_EXIT_USAGE);
 	}
-	if (optind == argc)
-		tool_fail_usage("no trace given");
-	if (policies || o.curve)
-		parse_policies(&o, policies ? policies : policy_at(0)->name);
-	for (; !policies && !o.curve && sim_policy_name(o.policy_count); o.policy_count++)
-		o.policies[o.policy_count] = sim_policy_name(o.policy_count);
-	parse_sizes(&o, sizes ? sizes : o.curve ? "10%" : "0.5%,1%,2%,5%,10%,20%,40%");
-	if (o.curve) {
-		run_curves(&o, argv + optind, (unsigned)(argc - optind));
-		return 0;
-	}
-	unsigned count = (unsigned)(argc - optind);
+}
+
+/* Sizes that are bytes or items need to know which, so the lists are read when all options are. */
+static void parse_lists(struct options *o)
+{
+	if (o->policy_list || o->curve)
+		parse_policies(o, o->policy_list ? o->policy_list : policy_at(0)->name);
+	else
+		for (; sim_policy_name(o->policy_count); o->policy_count++)
+			o->policies[o->policy_count] = sim_policy_name(o->policy_count);
+	parse_sizes(o, o->size_list ? o->size_list : o->curve ? "10%" : "0.5%,1%,2%,5%,10%,20%,40%");
+}
+
+static void check_curve_options(const struct options *o)
+{
+	for (unsigned i = 0; i < o->policy_count; i++)
+		if (!policy_find(o->policies[i]))
+			tool_fail_usage("--curve: %s is not one of the server's policies", o->policies[i]);
+	if (o->csv_path || o->plot_path || o->reference_path)
+		tool_fail_usage("%s: not with --curve",
+		                o->csv_path ? "--csv" : o->plot_path ? "--plot" : "--reference");
+}
+
+/* What is read or written at the end is looked at before the traces are. */
+static void check_options(const struct options *o)
+{
+	struct reference rf;
+
+	if (o->curve)
+		check_curve_options(o);
+	else if (o->rate != 0)
+		tool_fail_usage("--rate is for --curve");
+	if (o->csv_path && !is_standard(o->csv_path))
+		tool_check_output("--csv", o->csv_path);
+	if (o->plot_path)
+		tool_check_plot("--plot", o->plot_path);
+	if (!o->reference_path)
+		return;
+	open_reference(o->reference_path, &rf);
+	fclose(rf.in);
+}
+
+static void run_policies(const struct options *o, char **traces, unsigned count)
+{
 	struct result *results = tool_alloc(count, sizeof(*results));
 
 	for (unsigned i = 0; i < count; i++) {
-		run_trace(&o, argv[optind + i], i, count, &results[i]);
-		print_trace(&o, &results[i]);
+		run_trace(o, traces[i], i, count, &results[i]);
+		print_trace(o, &results[i]);
 	}
-	print_summary(&o, results, count);
-	if (o.csv_path)
-		write_csv(&o, results, count);
-	if (o.plot_path)
-		write_plot(&o, results, count);
-	if (o.reference_path)
-		compare_reference(&o, results, count);
+	print_summary(o, results, count);
+	if (o->csv_path)
+		write_csv(o, results, count);
+	if (o->plot_path)
+		write_plot(o, results, count);
+	if (o->reference_path)
+		compare_reference(o, results, count);
 	free(results);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .threads = (unsigned)MAX(1, MIN(THREADS_MAX, sysconf(_SC_NPROCESSORS_ONLN))) };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "p:s:T:qh", sim_options, NULL)) != -1)
+		take_option(&o, option);
+	if (optind == argc)
+		tool_fail_usage("no trace given");
+	parse_lists(&o);
+	check_options(&o);
+	o.table = o.csv_path && is_standard(o.csv_path) ? stderr : stdout;
+	if (o.curve)
+		run_curves(&o, argv + optind, (unsigned)(argc - optind));
+	else
+		run_policies(&o, argv + optind, (unsigned)(argc - optind));
 	return 0;
 }

@@ -127,6 +127,8 @@ void sim_trace_load(struct sim_trace *t, const char *path, bool by_bytes)
 	}
 	if (result == TRACE_FAILED)
 		tool_fail("%s", trace_error(&reader));
+	if (t->request_count == 0)
+		tool_fail("%s: no requests in it", path);
 	if (by_bytes && !t->sized)
 		tool_fail("%s has no sizes, and --bytes needs them", path);
 	trace_reader_fini(&reader);

@@ -2,11 +2,13 @@
 #include "bench/tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static void tool_complain(const char *format, va_list args, const char *hint)
 {
@@ -207,6 +209,69 @@ double tool_option_duration_s(const char *option, const char *text)
 	if (!tool_parse_duration_s(text, &seconds))
 		tool_fail_usage("%s: \"%s\" is not a time such as 10, 500ms or 2m", option, text);
 	return seconds;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t length = strlen(text), end_length = strlen(end);
+
+	return length > end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+void tool_check_output(const char *option, const char *path)
+{
+	bool was_there = access(path, F_OK) == 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		tool_fail("%s: cannot write %s: %s", option, path, strerror(errno));
+	close(fd);
+	if (!was_there)
+		unlink(path);
+}
+
+void tool_check_plot(const char *option, const char *path)
+{
+	if (!ends_in(path, ".png") && !ends_in(path, ".svg"))
+		tool_fail_usage("%s: \"%s\" ends neither in .png nor in .svg", option, path);
+	tool_check_output(option, path);
+	if (system("command -v gnuplot >/dev/null 2>&1") != 0)
+		tool_fail("%s: gnuplot is not there to draw it", option);
+}
+
+void tool_plot_quoted(FILE *gnuplot, const char *text)
+{
+	for (fputc('"', gnuplot); *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', gnuplot);
+		fputc(*text, gnuplot);
+	}
+	fputc('"', gnuplot);
+}
+
+FILE *tool_plot_begin(const char *path, unsigned width, unsigned height)
+{
+	/* Should it not get its output open it would draw on ours. */
+	FILE *gnuplot = popen("gnuplot >/dev/null", "we");
+
+	if (!gnuplot) {
+		fprintf(stderr, "%s: cannot run gnuplot: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	fprintf(gnuplot, "set terminal %s size %u,%u\nset output ", ends_in(path, ".svg") ? "svg" : "pngcairo",
+	        width, height);
+	tool_plot_quoted(gnuplot, path);
+	fputc('\n', gnuplot);
+	return gnuplot;
+}
+
+bool tool_plot_end(FILE *gnuplot, const char *path)
+{
+	bool good = pclose(gnuplot) == 0;
+
+	if (!good)
+		fprintf(stderr, "%s: gnuplot failed\n", path);
+	return good;
 }
 
 uint64_t tool_now_ns(void)

@@ -39,6 +39,17 @@ uint64_t tool_option_size_bytes(const char *option, const char *text, uint64_t m
 double tool_option_double(const char *option, const char *text);
 double tool_option_duration_s(const char *option, const char *text);
 
+/* Files that are written at the end of a run are looked at before it: tool_check_output ends the program with
+ * status 1 if the path cannot be written; nothing is left there that was not. tool_check_plot: also with 64 if
+ * it ends neither in .png nor in .svg, and with 1 without gnuplot. */
+void tool_check_output(const char *option, const char *path);
+void tool_check_plot(const char *option, const char *path);
+/* tool_plot_begin: where a plot's script is written to, its terminal and output set; NULL: said why.
+ * tool_plot_end: false if it failed, which was said. */
+FILE *tool_plot_begin(const char *path, unsigned width, unsigned height);
+bool tool_plot_end(FILE *gnuplot, const char *path);
+void tool_plot_quoted(FILE *gnuplot, const char *text);
+
 /* Monotonic time. */
 uint64_t tool_now_ns(void);
 

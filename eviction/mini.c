@@ -181,7 +181,8 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 	struct chunk_space space = {
 		.arena = m->arena.base,
 		.chunk_bytes = sizeof(struct mini_entry),
-		.side_offset = per_page * (uint32_t)sizeof(struct mini_entry),
+		.sides = m->arena.base + per_page * sizeof(struct mini_entry),
+		.side_stride = 1u << page_shift,
 		.side_bytes = side,
 		.state_offset = (1u << page_shift) - ALIGN_UP(state_area_bytes(per_page), (uint32_t)CACHE_LINE_BYTES),
 		.chunks_per_page = per_page,
@@ -192,7 +193,7 @@ enum status mini_init(struct mini_cache *m, const struct mini_options *o)
 	};
 
 	m->fresh_index = per_page;
-	policy_queue_init(&m->queue, &m->shared, &space);
+	policy_queue_init(&m->queue, o->policy, &m->shared, &space);
 	if (!take(m, m->fixed_bytes))
 		goto release_arena;
 	if (!table_resize(m, TABLE_SLOTS_MIN))
@@ -233,6 +234,7 @@ static bool evict_one(struct mini_cache *m)
 
 	if (ops->victims(&m->queue, &victim, 1) == 0)
 		return false;
+	m->full = true;
 	bool proven = victim & VICTIM_PROVEN;
 	uint32_t reference = victim & ~VICTIM_PROVEN;
 

@@ -30,6 +30,7 @@ struct mini_cache {
 	struct region arena;
 	struct policy_memory memory;
 	bool (*may_grow)(void *context, uint64_t bytes);
+	bool full;                  /* something was evicted since it began */
 	bool starved;               /* memory for more keys was refused; whoever looks clears it */
 	uint64_t capacity;
 	uint64_t weight;            /* of the keys that are in */

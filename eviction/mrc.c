@@ -1,5 +1,7 @@
 #include "eviction/mrc.h"
 
+#include <math.h>
+
 /* Of the lanes' pages: there are many lanes, and small ones. */
 #define LANE_PAGE_SHIFT 12
 /* Of the memory, what is kept for policies' queues, which take and give blocks all the time: a queue
@@ -7,6 +9,10 @@
 #define KEPT_SHARE 8u
 /* With fewer keys than this in every lane, halving the rate frees nothing worth having. */
 #define KEYS_MIN 64u
+/* An entry with its policy's bytes, in a page that is not quite full, and its slots of the table. */
+#define KEY_BYTES 48u
+/* A kind of requests of which nothing was sampled leaves all unknown from this share of them on. */
+#define UNKNOWN_SHARE_MAX (1.0 / 16)
 
 static const struct {
 	double value;
@@ -210,18 +216,28 @@ static void lane_event(struct mrc_lane *lane, enum mrc_kind kind, uint64_t hash,
 	}
 }
 
+/* The running policy's lanes come first. */
+static bool is_older(const struct mrc *m, enum mrc_kind kind, uint64_t hash)
+{
+	const struct mini_cache *largest = &m->lanes[MRC_FACTORS - 1].mini;
+
+	return !largest->full && (kind == MRC_HOT || kind == MRC_HIT) && !mini_has(largest, hash);
+}
+
 void mrc_event(struct mrc *m, enum mrc_kind kind, uint64_t hash, uint32_t weight)
 {
 	if (!m->running || !mrc_is_sampled(hash, m->threshold))
 		return;
-	bool full = false;
+	bool full = false, older = is_older(m, kind, hash);
 
-	if (kind < MRC_OUTCOMES)
+	if (older)
+		m->older[kind]++;
+	else if (kind < MRC_OUTCOMES)
 		m->requests[kind]++;
 	for (unsigned i = 0; i < m->lane_count; i++) {
 		struct mini_cache *mini = &m->lanes[i].mini;
 
-		lane_event(&m->lanes[i], kind, hash, weight);
+		lane_event(&m->lanes[i], older ? MRC_SET : kind, hash, weight);
 		full |= mini->entry_count > m->options.keys_max || mini->starved;
 		mini->starved = false;
 	}
@@ -239,6 +255,7 @@ static void scale(struct mrc *m, double by)
 {
 	for (unsigned kind = 0; kind < MRC_OUTCOMES; kind++) {
 		m->requests[kind] *= by;
+		m->older[kind] *= by;
 		m->expected[kind] *= by;
 		for (unsigned i = 0; i < m->lane_count; i++)
 			m->lanes[i].misses[kind] *= by;
@@ -256,13 +273,28 @@ void mrc_lower_rate(struct mrc *m)
 	if (!m->running || m->threshold < 2)
 		return;
 	m->threshold /= 2;
-	for (unsigned i = 0; i < m->lane_count; i++) {
+	for (unsigned i = 0; i < m->lane_count; i++)
 		mini_filter(&m->lanes[i].mini, keep, m);
-		/* What a small lane took while it was as large as the others is wanted elsewhere. */
-		mini_shrink(&m->lanes[i].mini);
-	}
+	/* What a small lane took while it was as large as the others is wanted elsewhere. */
+	mrc_shrink(m);
 	set_capacities(m);
 	mrc_halve(m);
+}
+
+bool mrc_fits(const struct mrc *m)
+{
+	uint64_t times = m->options.threshold / MAX(1, m->threshold), keys = 0;
+
+	for (unsigned i = 0; i < m->lane_count; i++)
+		keys += m->lanes[i].mini.entry_count;
+	return 4 * times * fullest(m) <= 3ULL * m->options.keys_max &&
+	       (!m->memory_bytes || 4 * (m->used_bytes + (times - 1) * keys * KEY_BYTES) <= 3 * m->memory_bytes);
+}
+
+void mrc_shrink(struct mrc *m)
+{
+	for (unsigned i = 0; m->running && i < m->lane_count; i++)
+		mini_shrink(&m->lanes[i].mini);
 }
 
 void mrc_halve(struct mrc *m)
@@ -293,17 +325,41 @@ void mrc_clear(struct mrc *m)
  * and four samples of 12,500 keys of each, mean and worst of the mean absolute errors: 0.0025 and
  * 0.0077; SHARDS-adj for all of them 0.0050 and 0.018, misses by sampled requests 0.021 and 0.091.
  */
+static double misses_of(const struct mrc *m, const struct mrc_lane *lane, unsigned kind)
+{
+	double counted = m->requests[kind];
+
+	if (counted == 0) /* as in the whole cache */
+		return kind == MRC_MISS ? m->expected[kind] : 0;
+	if (kind == MRC_HOT) /* older items are as the others */
+		return lane->misses[kind] * (counted + m->older[kind]) / counted;
+	return m->expected[kind] * lane->misses[kind] / counted;
+}
+
+/* A kind of which little was made may be without a sample. */
+static bool is_known(const struct mrc *m)
+{
+	double made = 0, unknown = 0;
+
+	for (unsigned kind = 0; kind < MRC_OUTCOMES; kind++) {
+		made += m->expected[kind];
+		if (m->requests[kind] == 0)
+			unknown += m->expected[kind];
+	}
+	return made > 0 && unknown <= made * UNKNOWN_SHARE_MAX;
+}
+
 static double miss_ratio(const struct mrc *m, const struct mrc_lane *lane)
 {
 	double made = 0, missed = 0;
 
+	if (!is_known(m))
+		return NAN;
 	for (unsigned kind = 0; kind < MRC_OUTCOMES; kind++) {
-		double share = m->requests[kind] > 0 ? lane->misses[kind] / m->requests[kind] : 0;
-
 		made += m->expected[kind];
-		missed += kind == MRC_HOT ? lane->misses[kind] : m->expected[kind] * share;
+		missed += misses_of(m, lane, kind);
 	}
-	return made > 0 ? MIN(1.0, missed / made) : 0;
+	return MIN(1.0, missed / made);
 }
 
 static double ratio_at_budget(const struct mrc_report *report, const struct policy_ops *policy)
@@ -343,6 +399,7 @@ void mrc_report(const struct mrc *m, struct mrc_report *report)
 		.rate = m->running ? rate_of(m) : 0,
 		.keys = m->running ? fullest(m) : 0,
 		.requests = m->requests[MRC_HOT] + m->requests[MRC_HIT] + m->requests[MRC_MISS],
+		.older = m->older[MRC_HOT] + m->older[MRC_HIT],
 		.memory_bytes = m->used_bytes,
 		.lane_count = m->lane_count,
 	};
@@ -354,6 +411,7 @@ void mrc_report(const struct mrc *m, struct mrc_report *report)
 			.factor = (uint8_t)lane->factor,
 			.budget_bytes = budget_at(m, lane->factor),
 			.miss_ratio = miss_ratio(m, lane),
+			.keys = m->running ? lane->mini.entry_count : 0,
 		};
 	}
 	report_best(m, report);

@@ -14,6 +14,10 @@
  * ATC 2017). When a lane holds more than keys_max keys, or memory for another is refused, the rate is
  * halved: keys over the new threshold are dropped and the capacities are halved (fixed-size SHARDS).
  *
+ * A simulation may begin beside a cache that is warm. A request that hit there, of a key that the largest
+ * lane has not got though nothing was evicted from it yet, is of an item older than the simulation: what
+ * the lanes would have made of it is unknown. It brings the key in and counts nowhere.
+ *
  * How ours differs: weights are bytes; a get is one request, a set none (it brings the weight of what
  * a get missed); what the whole cache counts anyway corrects what the sample has too much of (see
  * miss_ratio); counts are halved now and then, so that the curves follow the load.
@@ -77,7 +81,8 @@ struct mrc {
 	uint32_t lane_count;
 	bool running;
 	/* By what became of them in the whole cache; halved now and then. */
-	double requests[MRC_OUTCOMES]; /* sampled */
+	double requests[MRC_OUTCOMES]; /* sampled, but of older items */
+	double older[MRC_OUTCOMES];    /* hits of these */
 	double expected[MRC_OUTCOMES]; /* so many should have been, of all that were made */
 	struct mrc_lane lanes[MRC_LANES_MAX];
 };
@@ -119,6 +124,10 @@ void mrc_reset(struct mrc *m);
 void mrc_clear(struct mrc *m);
 /* mrc_lower_rate: half the keys, half the requests: when they come too fast. */
 void mrc_lower_rate(struct mrc *m);
+/* mrc_fits: would all of it fit at the rate to begin with, with a quarter to spare? */
+bool mrc_fits(const struct mrc *m);
+/* mrc_shrink: gives back pages that the keys do not need any more. */
+void mrc_shrink(struct mrc *m);
 
 /* ---- answers ---- */
 
@@ -129,13 +138,15 @@ struct mrc_report {
 	double rate;
 	uint32_t keys;         /* in the fullest lane */
 	double requests;
+	double older;          /* requests of items older than the simulation */
 	uint64_t memory_bytes;
 	uint32_t lane_count;
 	struct mrc_point {
 		const struct policy_ops *policy;
 		uint8_t factor;
 		uint64_t budget_bytes;
-		double miss_ratio;
+		double miss_ratio; /* NAN: not known yet */
+		uint32_t keys; /* that it holds now */
 	} points[MRC_LANES_MAX];
 	/* the policy that would miss least with this budget; the running one if nothing is known */
 	const struct policy_ops *best;

@@ -27,9 +27,9 @@ enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops
                                const struct policy_memory *memory, policy_hash_of *hash_of,
                                uint64_t references_max, uint32_t page_limit)
 {
-	*sh = (struct policy_shared){ .ops = ops, .memory = *memory, .hash_of = hash_of };
-	uint64_t ghosts_max = ops->ghost_percent ? references_max : 0;
-	uint64_t lines_max = ops->counts_keys ? references_max / FREQUENCY_LINE_KEYS : 0;
+	*sh = (struct policy_shared){ .memory = *memory, .hash_of = hash_of };
+	uint64_t ghosts_max = !ops || ops->ghost_percent ? references_max : 0;
+	uint64_t lines_max = !ops || ops->counts_keys ? references_max / FREQUENCY_LINE_KEYS : 0;
 
 	if (region_reserve(&sh->page_links, page_limit * sizeof(struct page_link), false) != STATUS_OK)
 		return STATUS_SYSTEM;

@@ -4,7 +4,7 @@
  * A policy orders the chunks of one size class. It knows chunks by their reference and keeps what
  * it needs in four bits of each chunk's state and, if that is not enough, in side bytes that lie
  * beside the chunks; all are zeros when a page is laid out. It never sees an item. One queue a size
- * class:
+ * class (two while another policy takes over, page by page):
  *
  *   insert   a chunk was filled and published          (may be called again for a linked chunk)
  *   hit      it was read                               (absent: the state byte's count is enough)
@@ -63,6 +63,8 @@ struct page_link {
  *
  *   page:  | chunk 0 | chunk 1 | ... | side 0 | side 1 | ... | 32 states, 32 ages | 32 states, 32 ages | ... |
  *
+ * The sides may lie apart instead, so that pages look the same under every policy.
+ *
  * States and ages are in lines of their own, so that ages can be swept by vectors: nobody but their
  * owners writes to states.
  *
@@ -71,8 +73,9 @@ struct page_link {
 struct chunk_space {
 	char *arena;
 	uint32_t chunk_bytes;
-	uint32_t side_offset;     /* of the policy's array in each page */
-	uint32_t side_bytes;
+	char *sides;              /* the policy's array of page 0 */
+	uint32_t side_stride;     /* from one page's to the next one's */
+	uint32_t side_bytes;      /* of a chunk, 0: there is no array */
 	uint32_t state_offset;    /* a multiple of a cache line */
 	uint32_t chunks_per_page;
 	uint32_t owner;           /* number of the class, not 0 */
@@ -106,15 +109,15 @@ static inline char *space_page(const struct chunk_space *sp, uint32_t reference)
 	return sp->arena + ALIGN_DOWN(space_offset(sp, reference), (size_t)1 << sp->page_shift);
 }
 
-static inline void *space_side(const struct chunk_space *sp, uint32_t reference)
-{
-	return space_page(sp, reference) + sp->side_offset +
-	       (size_t)space_chunk_index(sp, reference) * sp->side_bytes;
-}
-
 static inline uint32_t space_page_number(const struct chunk_space *sp, uint32_t reference)
 {
 	return (uint32_t)(space_offset(sp, reference) >> sp->page_shift);
+}
+
+static inline void *space_side(const struct chunk_space *sp, uint32_t reference)
+{
+	return sp->sides + (size_t)space_page_number(sp, reference) * sp->side_stride +
+	       (size_t)space_chunk_index(sp, reference) * sp->side_bytes;
 }
 
 static inline uint32_t space_reference(const struct chunk_space *sp, uint32_t page_number,
@@ -200,7 +203,6 @@ typedef uint64_t policy_hash_of(void *context, uint32_t reference);
 /* What the queues of one cache have in common. */
 struct policy_shared {
 	/* const after init */
-	const struct policy_ops *ops;
 	struct region page_links; /* struct page_link by page number; of policies with page_add */
 	struct policy_memory memory;
 	policy_hash_of *hash_of;
@@ -258,6 +260,7 @@ struct policy_queue {
 			uint64_t hits;    /* since the last step */
 			uint64_t requests;
 			bool full;        /* something was evicted */
+			uint32_t owed;    /* chunks that were evicted and did not come back yet */
 		} tinylfu;
 		struct {
 			struct fifo small;
@@ -311,17 +314,17 @@ struct policy_ops {
 	void (*bury)(struct policy_shared *sh, uint64_t hash, bool proven);
 };
 
-/* policy_shared_init: chunk references are below references_max, pages below page_limit; both bound
- * address space only. hash_of is called with memory's context. */
+/* policy_shared_init: for queues of this policy, NULL: of any. Chunk references are below references_max,
+ * pages below page_limit; both bound address space only. hash_of is called with memory's context. */
 enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops *ops,
                                const struct policy_memory *memory, policy_hash_of *hash_of,
                                uint64_t references_max, uint32_t page_limit);
 void policy_shared_fini(struct policy_shared *sh);
 
-static inline void policy_queue_init(struct policy_queue *q, struct policy_shared *shared,
-                                     const struct chunk_space *space)
+static inline void policy_queue_init(struct policy_queue *q, const struct policy_ops *ops,
+                                     struct policy_shared *shared, const struct chunk_space *space)
 {
-	*q = (struct policy_queue){ .ops = shared->ops, .shared = shared, .space = *space };
+	*q = (struct policy_queue){ .ops = ops, .shared = shared, .space = *space };
 	q->ops->init(q);
 }
 

@@ -29,6 +29,7 @@
 #define STEP_DECAY 0.98
 #define STEP_RESTART 0.05    /* a change of the hit ratio that starts the climb anew */
 #define SAMPLE_PER_CHUNK 10u /* requests between two steps */
+#define OWED_MAX 256u        /* some batches of victims */
 
 static struct chunk_list *list_with(struct policy_queue *q, uint32_t reference)
 {
@@ -101,6 +102,8 @@ static void tinylfu_insert(struct policy_queue *q, uint32_t reference)
 	state_change(&q->space, reference, SEGMENT, IN_WINDOW);
 	list_push(q, &q->u.tinylfu.window, reference);
 	q->count++;
+	if (q->u.tinylfu.owed > 0)
+		q->u.tinylfu.owed--;
 	note_request(q, false);
 	/* While nothing had to be evicted for it there is room in the main part. */
 	while (q->u.tinylfu.window.count > window_target(q))
@@ -150,12 +153,17 @@ static uint32_t main_victim(const struct policy_queue *q)
 	return tail ? tail : q->u.tinylfu.protect.tail;
 }
 
-/* A window at its full share loses its oldest chunk, by a contest with the main part's victim. */
+/*
+ * A window at its full share loses its oldest chunk, by a contest with the main part's victim. Whoever asks
+ * for a batch will insert as many, into the window: these count as if they were there. Else the first of a
+ * batch left the window short of its share, all others came from the main part without a contest, and what
+ * was inserted afterwards was moved there: a segmented LRU.
+ */
 static uint32_t choose_victim(struct policy_queue *q)
 {
 	uint32_t candidate = q->u.tinylfu.window.tail, victim = main_victim(q);
 
-	if (!victim || !candidate || q->u.tinylfu.window.count < window_target(q))
+	if (!victim || !candidate || q->u.tinylfu.window.count + q->u.tinylfu.owed < window_target(q))
 		return victim ? victim : candidate;
 	const struct line_table *frequencies = &q->shared->frequencies;
 
@@ -174,6 +182,7 @@ static unsigned tinylfu_victims(struct policy_queue *q, uint32_t *references, un
 	while (n < max && q->count) {
 		references[n] = choose_victim(q);
 		tinylfu_remove(q, references[n++]);
+		q->u.tinylfu.owed = MIN(OWED_MAX, q->u.tinylfu.owed + 1);
 	}
 	return n;
 }

@@ -11,6 +11,7 @@
 #include "net/watch.h"
 #include "net/words.h"
 
+#define MEGABYTE (1ull << 20)
 #define MEMLIMIT_LEAST_MEGABYTES 8u
 #define MEMLIMIT_MOST_MEGABYTES 1000000000u
 #define CRAWLER_SLEEP_MAX_US 1000000u
@@ -63,6 +64,23 @@ static void admin_verbosity(struct admin *ad)
 	}
 }
 
+/* Why the budget stays as it is. memcached says OK whatever can be done, and with -M keeps all it has. */
+static void refuse_memlimit(struct admin *ad, uint64_t megabytes)
+{
+	const struct worker *w = ad->conn->worker;
+	uint64_t least_bytes = store_limit_least(w->store);
+	unsigned long long least = (unsigned long long)((least_bytes + MEGABYTE - 1) / MEGABYTE);
+
+	if (ad->noreply)
+		return;
+	if (megabytes >= least)
+		conn_printf(ad->conn, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n");
+	else if (!w->server->settings->evict)
+		conn_printf(ad->conn, "MEMLIMIT_ADJUST_FAILED %llum are in use and nothing may be evicted\r\n", least);
+	else
+		conn_printf(ad->conn, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than %llum\r\n", least);
+}
+
 static void admin_memlimit(struct admin *ad)
 {
 	struct worker *w = ad->conn->worker;
@@ -74,8 +92,8 @@ static void admin_memlimit(struct admin *ad)
 		answer(ad, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
 	} else if (megabytes > MEMLIMIT_MOST_MEGABYTES) {
 		answer(ad, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
-	} else if (!server_set_limit(w->server, w->store, megabytes << 20, LIMIT_OF_CLIENT)) {
-		answer(ad, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+	} else if (!server_set_limit(w->server, w->store, megabytes * MEGABYTE, LIMIT_OF_CLIENT)) {
+		refuse_memlimit(ad, megabytes);
 	} else {
 		answer_reply(ad, REPLY_OK);
 	}

@@ -51,21 +51,25 @@ uint64_t auto_budget_reach(const struct auto_budget *ab)
 
 /* What it must at least be to start with, it is at least later, whatever the container's limit says:
  * less would be a server that answers everything with an error. */
-static uint64_t next_budget(const struct auto_budget *ab, struct store_thread *st, uint64_t granted_bytes)
+static uint64_t wanted_budget(const struct auto_budget *ab, struct store_thread *st, uint64_t granted_bytes)
 {
 	uint64_t bytes = settings_share_of(ab->settings, granted_bytes);
 
 	return MIN(MAX(bytes, settings_least_budget(ab->settings)), store_limit_max(st));
 }
 
-static void tell(const struct auto_budget *ab, const struct server *sv, uint64_t bytes)
+static void tell(const struct auto_budget *ab, const struct server *sv, uint64_t wanted_bytes)
 {
-	char granted[SIZE_TEXT_BYTES], budget[SIZE_TEXT_BYTES];
+	char granted[SIZE_TEXT_BYTES], budget[SIZE_TEXT_BYTES], wanted[SIZE_TEXT_BYTES];
 
-	if (sv->verbosity > 0)
-		log_line("the container's limit is %s now; the budget is %s",
-		         setting_size_text((double)ab->granted_bytes, granted, sizeof(granted)),
-		         setting_size_text((double)bytes, budget, sizeof(budget)));
+	setting_size_text((double)ab->granted_bytes, granted, sizeof(granted));
+	setting_size_text((double)sv->limit_bytes, budget, sizeof(budget));
+	setting_size_text((double)wanted_bytes, wanted, sizeof(wanted));
+	if (ab->short_of)
+		log_line("the container's limit is %s now; the budget is %s instead of %s: so much is in use and "
+		         "nothing may be evicted (-M)", granted, budget, wanted);
+	else if (sv->verbosity > 0)
+		log_line("the container's limit is %s now; the budget is %s", granted, budget);
 }
 
 /* A limit that cannot be read now is no reason to change anything. */
@@ -80,17 +84,30 @@ static bool read_again(struct auto_budget *ab, struct cgroup_limit *limit)
 	return good;
 }
 
+/* As near to it as the store can come: what cannot be given back, or with -M what is in use, stays. Never up
+ * again on the way down. */
+static void approach(struct auto_budget *ab, struct server *sv, struct store_thread *st, uint64_t wanted_bytes,
+                     enum limit_source source)
+{
+	if (!server_set_limit(sv, st, wanted_bytes, source))
+		server_set_limit(sv, st, MIN(MAX(wanted_bytes, store_limit_least(st)), sv->limit_bytes), source);
+	ab->short_of = !ab->settings->evict && sv->limit_bytes > wanted_bytes;
+}
+
 void auto_budget_follow(struct auto_budget *ab, struct server *sv, struct store_thread *st)
 {
 	struct cgroup_limit limit;
+	bool was_short = ab->short_of;
 
 	if (sv->limit_source == LIMIT_OF_CLIENT)
 		return;
-	if (!read_again(ab, &limit) || limit.bytes == ab->granted_bytes)
+	if (!read_again(ab, &limit) || (limit.bytes == ab->granted_bytes && !was_short))
 		return;
-	uint64_t bytes = next_budget(ab, st, limit.bytes);
+	bool changed = limit.bytes != ab->granted_bytes;
+	uint64_t wanted_bytes = wanted_budget(ab, st, limit.bytes);
 
 	ab->granted_bytes = limit.bytes;
-	if (server_set_limit(sv, st, bytes, source_of(&limit)))
-		tell(ab, sv, bytes);
+	approach(ab, sv, st, wanted_bytes, source_of(&limit));
+	if (changed || !ab->short_of)
+		tell(ab, sv, wanted_bytes);
 }

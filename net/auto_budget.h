@@ -26,6 +26,7 @@ struct auto_budget {
 
 	uint64_t granted_bytes; /* as it was read last */
 	bool failing; /* the last reading failed, and it was said */
+	bool short_of; /* nothing may be evicted (-M), and more is in use than the share: to be lowered further */
 };
 
 /* auto_budget_choose: the start. Fills in the settings' budget if it is a share. */

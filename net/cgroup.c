@@ -12,17 +12,20 @@
 #include <unistd.h>
 
 #define LIMIT_TEXT_BYTES 64
-#define WHOLE_PATH_BYTES (3 * CGROUP_PATH_BYTES) /* root, mount and group */
+#define FILE_NAME_BYTES 64
+#define WHOLE_PATH_BYTES (CGROUP_FILE_BYTES - FILE_NAME_BYTES)
+#define FILES_MAX 2
+#define NAMED_BYTES 120 /* of a path in an error: its end */
 
 struct version {
-	const char *file;
+	const char *files[FILES_MAX]; /* one limit each */
 	const char *filesystem;
 	const char *usual_point; /* where mountinfo cannot be read */
 };
 
 static const struct version versions[CGROUP_VERSION_COUNT] = {
-	[CGROUP_V1] = { "memory.limit_in_bytes", "cgroup", "/sys/fs/cgroup/memory" },
-	[CGROUP_V2] = { "memory.max", "cgroup2", "/sys/fs/cgroup" },
+	[CGROUP_V1] = { { "memory.limit_in_bytes" }, "cgroup", "/sys/fs/cgroup/memory" },
+	[CGROUP_V2] = { { "memory.max", "memory.high" }, "cgroup2", "/sys/fs/cgroup" },
 };
 
 /* The process's group in each hierarchy; "" where it is in none. */
@@ -38,6 +41,22 @@ static enum status __attribute__((format(printf, 2, 3))) trouble(char *error, co
 	vsnprintf(error, CGROUP_ERROR_BYTES, format, args);
 	va_end(args);
 	return STATUS_SYSTEM;
+}
+
+/* Names the file as it was opened, or the end of so long a name. */
+static enum status trouble_at(char *error, const char *path, const char *what)
+{
+	size_t kept = MIN(strlen(path), (size_t)NAMED_BYTES);
+
+	return trouble(error, "%s: %s", path + strlen(path) - kept, what);
+}
+
+static enum status trouble_with(char *error, const struct cgroup *cg, const char *name, const char *what)
+{
+	char path[CGROUP_FILE_BYTES];
+	int length = snprintf(path, sizeof(path), "%s%s", cg->root, name);
+
+	return trouble_at(error, (size_t)length < sizeof(path) ? path : name, what);
 }
 
 /* ---- files of lines ---- */
@@ -78,7 +97,7 @@ static bool list_has(const char *list, const char *name)
 /* ---- the group ---- */
 
 /* id:controllers:path */
-static enum status take_group(struct groups *gr, char *line, char *error)
+static enum status take_group(const struct cgroup *cg, struct groups *gr, char *line, char *error)
 {
 	char *id = next_word(&line, ":");
 	char *controllers = next_word(&line, ":");
@@ -86,13 +105,13 @@ static enum status take_group(struct groups *gr, char *line, char *error)
 	enum cgroup_version version = CGROUP_V1;
 
 	if (path == NULL || path[0] != '/')
-		return trouble(error, "/proc/self/cgroup has a line that names no group");
+		return trouble_with(error, cg, "/proc/self/cgroup", "a line names no group");
 	if (strcmp(id, "0") == 0 && controllers[0] == '\0')
 		version = CGROUP_V2;
 	else if (!list_has(controllers, "memory"))
 		return STATUS_OK;
 	if (strlen(path) >= CGROUP_PATH_BYTES)
-		return trouble(error, "/proc/self/cgroup: the name of the group is too long");
+		return trouble_with(error, cg, "/proc/self/cgroup", "the name of the group is too long");
 	strcpy(gr->path[version], path);
 	return STATUS_OK;
 }
@@ -106,16 +125,16 @@ static enum status read_groups(const struct cgroup *cg, struct groups *gr, char 
 
 	for (unsigned v = 0; v < CGROUP_VERSION_COUNT; v++)
 		gr->path[v][0] = '\0';
-	if (in == NULL && not_there(errno))
+	if (in == NULL && not_there(errno) && cg->file[0] == '\0')
 		return STATUS_OK;
 	if (in == NULL)
-		return trouble(error, "/proc/self/cgroup: %s", strerror(errno));
+		return trouble_with(error, cg, "/proc/self/cgroup", strerror(errno));
 	while (status == STATUS_OK && getline(&line, &size, in) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		status = take_group(gr, line, error);
+		status = take_group(cg, gr, line, error);
 	}
 	if (status == STATUS_OK && ferror(in))
-		status = trouble(error, "/proc/self/cgroup: %s", strerror(errno));
+		status = trouble_with(error, cg, "/proc/self/cgroup", strerror(errno));
 	free(line);
 	fclose(in);
 	return status;
@@ -231,14 +250,14 @@ static enum status read_physical(struct cgroup *cg, char *error)
 	FILE *in = open_under(cg, "/proc/meminfo");
 
 	if (in == NULL)
-		return trouble(error, "/proc/meminfo: %s", strerror(errno));
+		return trouble_with(error, cg, "/proc/meminfo", strerror(errno));
 	while (kilobytes == 0 && getline(&line, &size, in) > 0)
 		if (sscanf(line, "MemTotal: %llu kB", &kilobytes) != 1)
 			kilobytes = 0;
 	free(line);
 	fclose(in);
 	if (kilobytes == 0 || kilobytes > UINT64_MAX >> 20)
-		return trouble(error, "/proc/meminfo does not say how much memory there is");
+		return trouble_with(error, cg, "/proc/meminfo", "does not say how much memory there is");
 	cg->physical_bytes = (uint64_t)kilobytes << 10;
 	return STATUS_OK;
 }
@@ -262,48 +281,94 @@ static bool parse_limit(char *text, uint64_t *bytes)
 	return *end == '\0' && errno == 0;
 }
 
-static enum status read_limit(const char *path, uint64_t *bytes, char *error)
+/* A reading on its way. */
+struct reading {
+	struct cgroup *cg;
+	char *error;
+	uint64_t least;
+	char file[CGROUP_FILE_BYTES]; /* which gave it */
+};
+
+static void note_limit(struct reading *rd, const char *path, uint64_t bytes)
+{
+	if (bytes >= rd->least)
+		return;
+	rd->least = bytes;
+	snprintf(rd->file, sizeof(rd->file), "%s", path);
+}
+
+/* That it is not there means that there is no such limit, but for the one that counted until now. */
+static enum status note_absence(struct reading *rd, const char *path)
+{
+	return strcmp(path, rd->cg->file) == 0 ? trouble_at(rd->error, path, "gone, and the limit in it unknown") : STATUS_OK;
+}
+
+static enum status read_limit(struct reading *rd, const char *path)
 {
 	char text[LIMIT_TEXT_BYTES];
+	uint64_t bytes;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	*bytes = UINT64_MAX;
 	if (fd < 0)
-		return not_there(errno) ? STATUS_OK : trouble(error, "%.120s: %s", path, strerror(errno));
+		return not_there(errno) ? note_absence(rd, path) : trouble_at(rd->error, path, strerror(errno));
 	ssize_t length = read(fd, text, sizeof(text) - 1);
 	int read_error = errno;
 
 	close(fd);
-	if (length < 0 && not_there(read_error))
-		return STATUS_OK; /* the group went while we looked */
 	if (length < 0)
-		return trouble(error, "%.120s: %s", path, strerror(read_error));
+		return not_there(read_error) ? note_absence(rd, path) /* the group went while we looked */
+		                             : trouble_at(rd->error, path, strerror(read_error));
 	text[length] = '\0';
-	return parse_limit(text, bytes) ? STATUS_OK : trouble(error, "%.120s: not a limit", path);
+	if (!parse_limit(text, &bytes))
+		return trouble_at(rd->error, path, "not a limit");
+	note_limit(rd, path, bytes);
+	return STATUS_OK;
 }
 
-/* From the group up to the mount; *least becomes the least of them if that is less. */
-static enum status read_upwards(const struct cgroup *cg, enum cgroup_version v, const char *group,
-                                uint64_t *least, char *error)
+/* Version 1: the tightest of the group's limit and all above it, those that are not seen from inside of a container
+ * included. Without use_hierarchy it is the group's own. */
+static enum status read_hierarchical_limit(struct reading *rd, const char *path)
 {
-	const struct cgroup_mount *mount = &cg->mounts[v];
+	unsigned long long bytes;
+	char *line = NULL;
+	size_t size = 0;
+	FILE *in = fopen(path, "re");
+
+	if (in == NULL)
+		return not_there(errno) ? note_absence(rd, path) : trouble_at(rd->error, path, strerror(errno));
+	while (getline(&line, &size, in) > 0)
+		if (sscanf(line, "hierarchical_memory_limit %llu", &bytes) == 1)
+			note_limit(rd, path, bytes);
+	free(line);
+	fclose(in);
+	return STATUS_OK;
+}
+
+/* From the group up to the mount. */
+static enum status read_upwards(struct reading *rd, enum cgroup_version v, const char *group)
+{
+	const struct cgroup_mount *mount = &rd->cg->mounts[v];
 	const char *below = path_below(mount->top, group);
-	char path[WHOLE_PATH_BYTES + LIMIT_TEXT_BYTES];
-	int top = snprintf(path, WHOLE_PATH_BYTES, "%s%s", cg->root, mount->point);
+	char path[CGROUP_FILE_BYTES];
+	int top = snprintf(path, WHOLE_PATH_BYTES, "%s%s", rd->cg->root, mount->point);
 
 	if (top < 0 || (size_t)top + strlen(group) >= WHOLE_PATH_BYTES)
-		return trouble(error, "the path of the control group is too long");
+		return trouble(rd->error, "the path of the control group is too long");
 	char *end = path + top;
 
 	if (below != NULL)
 		end = stpcpy(end, below);
-	for (;;) {
-		uint64_t bytes;
-
-		snprintf(end, LIMIT_TEXT_BYTES, "/%s", versions[v].file);
-		if (read_limit(path, &bytes, error) != STATUS_OK)
+	if (v == CGROUP_V1) {
+		snprintf(end, FILE_NAME_BYTES, "/memory.stat");
+		if (read_hierarchical_limit(rd, path) != STATUS_OK)
 			return STATUS_SYSTEM;
-		*least = MIN(*least, bytes);
+	}
+	for (;;) {
+		for (unsigned i = 0; i < FILES_MAX && versions[v].files[i] != NULL; i++) {
+			snprintf(end, FILE_NAME_BYTES, "/%s", versions[v].files[i]);
+			if (read_limit(rd, path) != STATUS_OK)
+				return STATUS_SYSTEM;
+		}
 		if (end == path + top)
 			return STATUS_OK;
 		while (*--end != '/') {
@@ -312,10 +377,9 @@ static enum status read_upwards(const struct cgroup *cg, enum cgroup_version v, 
 	}
 }
 
-enum status cgroup_read(const struct cgroup *cg, struct cgroup_limit *limit,
-                        char error[CGROUP_ERROR_BYTES])
+enum status cgroup_read(struct cgroup *cg, struct cgroup_limit *limit, char error[CGROUP_ERROR_BYTES])
 {
-	uint64_t least = UINT64_MAX;
+	struct reading rd = { .cg = cg, .error = error, .least = UINT64_MAX };
 	struct groups gr;
 
 	if (read_groups(cg, &gr, error) != STATUS_OK)
@@ -323,12 +387,13 @@ enum status cgroup_read(const struct cgroup *cg, struct cgroup_limit *limit,
 	for (unsigned v = 0; v < CGROUP_VERSION_COUNT; v++) {
 		if (!cg->mounts[v].there || gr.path[v][0] == '\0')
 			continue;
-		if (read_upwards(cg, (enum cgroup_version)v, gr.path[v], &least, error) != STATUS_OK)
+		if (read_upwards(&rd, (enum cgroup_version)v, gr.path[v]) != STATUS_OK)
 			return STATUS_SYSTEM;
 	}
 	/* Version 1 has a number near 2^63 for no limit, which is above any memory as well. */
-	limit->is_physical = least >= cg->physical_bytes;
-	limit->bytes = MIN(least, cg->physical_bytes);
+	limit->is_physical = rd.least >= cg->physical_bytes;
+	limit->bytes = MIN(rd.least, cg->physical_bytes);
+	strcpy(cg->file, limit->is_physical ? "" : rd.file);
 	return STATUS_OK;
 }
 

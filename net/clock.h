@@ -15,6 +15,7 @@
 #define CLOCK_FIRST_SECOND 2u
 #define CLOCK_PAST 1u                             /* an expiry that is over */
 #define CLOCK_RELATIVE_MAX_SECONDS (60 * 60 * 24 * 30) /* longer exptimes are wall times */
+#define CLOCK_WALL_MAX_SECONDS (1LL << 33)             /* in nanoseconds it fits in 64 bits */
 
 struct server_clock {
 	/* const after init */
@@ -28,7 +29,8 @@ void clock_init(struct server_clock *cl);
 int64_t clock_wall(const struct server_clock *cl);
 void clock_move(struct server_clock *cl, int32_t seconds);
 /* clock_expiry: a client's exptime (0 never, negative over, up to 30 days relative, else a wall
- * time) as the store's expiry. */
+ * time) as the store's expiry. A wall time is the same second of the server's whenever it is told, and
+ * never over before the wall clock says so: up to a second later. */
 uint32_t clock_expiry(const struct server_clock *cl, uint32_t now, int64_t exptime);
 
 static inline uint32_t clock_now(const struct server_clock *cl)

@@ -72,10 +72,8 @@ static void gc_collect(struct conn *c, bool noreply)
 {
 	struct gc_task *gt = conn_start_task(c, sizeof(*gt), step_gc);
 
-	if (gt == NULL) {
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (gt == NULL)
 		return;
-	}
 	gt->task.long_steps = true;
 	gt->run = store_collect_begin(c->worker->store);
 	gt->noreply = noreply;

@@ -90,6 +90,18 @@ bool conn_at_rest(const struct conn *c);
 /* conn_check_time: ends it when it is idle or stalled for too long; once a second. */
 void conn_check_time(struct conn *c);
 
+/* ---- between conn.c and conn_turn.c ---- */
+
+/* conn_on_event: its socket can be read, or written where it is blocked; libevent calls it. */
+void conn_on_event(evutil_socket_t fd, short what, void *arg);
+void conn_end_task(struct conn *c);
+/* conn_break: it ends with this turn, unsent output and all. The reason is kept, not copied. */
+static inline void conn_break(struct conn *c, const char *reason)
+{
+	c->broken = true;
+	c->close_reason = reason;
+}
+
 /* ---- for those who answer, in a turn of the connection ---- */
 
 /* conn_flush: sends (or parks) what is composed, so that the whole outbox is free. */
@@ -111,7 +123,7 @@ static inline bool conn_hold_value(struct conn *c, const struct item_view *view)
  * it must fit in a room of OUTBOX_REPLY_MAX_BYTES; a value that goes out by reference needs none. */
 void conn_write_value(struct conn *c, const struct item_view *view);
 /* conn_start_task: a task of `bytes`, cleared, that begins when the batch is through; it starts with
- * a struct task. NULL: no memory. */
+ * a struct task. NULL: no memory, and the client is told. */
 void *conn_start_task(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *));
 
 /* conn_room: where the next `bytes` (at most OUTBOX_REPLY_MAX_BYTES) of output go. Never fails:

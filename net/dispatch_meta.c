@@ -21,15 +21,41 @@ static struct meta_values values_of_key(const struct request *rq)
 	};
 }
 
+/* What is over has no time left; a negative number would say that it never ends. */
 static int64_t ttl_of_expiry(const struct conn *c, uint32_t expiry)
 {
-	return expiry == EXPIRY_NEVER ? -1 : (int64_t)expiry - c->worker->now;
+	return expiry == EXPIRY_NEVER ? -1 : MAX((int64_t)expiry - c->worker->now, 0);
 }
 
 static void reply_meta(struct conn *c, const struct request *rq, enum meta_status status,
 		       uint64_t returns, const struct meta_values *values)
 {
 	compose_meta(conn_room(c, COMPOSE_META_MAX), status, returns, rq->meta, values);
+}
+
+/* --- N: what is absent is made ------------------------------------------------------------------ */
+
+/* When what N makes is to expire: T too may say so, and the later of the two counts. */
+static uint32_t vivify_expiry(const struct conn *c, const struct meta_args *meta)
+{
+	int64_t ttl = meta->autoviv_ttl;
+
+	for (unsigned i = 0; i < meta->return_count; i++) {
+		if (meta->return_order[i] == 'N')
+			ttl = meta->autoviv_ttl;
+		else if (meta->return_order[i] == 'T')
+			ttl = meta->ttl;
+	}
+	return dispatch_expiry(c, ttl);
+}
+
+static void describe_made(const struct conn *c, const struct meta_args *meta, struct meta_values *values)
+{
+	values->created = true;
+	values->ttl_before = -1;
+	values->ttl_made = ttl_of_expiry(c, dispatch_expiry(c, meta->autoviv_ttl));
+	if (META_HAS(meta, 'T'))
+		values->ttl = ttl_of_expiry(c, dispatch_expiry(c, meta->ttl));
 }
 
 /* --- mg --------------------------------------------------------------------------------------- */
@@ -91,20 +117,6 @@ static void meta_get_claim(struct conn *c, const struct request *rq, struct meta
 	mg->values.already_won = !mg->values.won;
 }
 
-/* When what N makes is to expire: T too may say so, and the later of the two counts. */
-static uint32_t meta_get_vivify_expiry(struct conn *c, const struct meta_args *meta)
-{
-	int64_t ttl = meta->autoviv_ttl;
-
-	for (unsigned i = 0; i < meta->return_count; i++) {
-		if (meta->return_order[i] == 'N')
-			ttl = meta->autoviv_ttl;
-		else if (meta->return_order[i] == 'T')
-			ttl = meta->ttl;
-	}
-	return dispatch_expiry(c, ttl);
-}
-
 /* N: a miss makes an empty item, and the client that made it has won. False: no memory. */
 static bool meta_get_vivify(struct conn *c, const struct request *rq, struct meta_get *mg)
 {
@@ -114,7 +126,7 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 		.key_length = rq->key_length,
 		.hash = rq->hash,
 		.marks = (uint8_t)(ITEM_WON | (META_HAS(rq->meta, 'b') ? ITEM_KEY_BINARY : 0)),
-		.expiry = meta_get_vivify_expiry(c, rq->meta),
+		.expiry = vivify_expiry(c, rq->meta),
 		.explicit_cas = META_HAS(rq->meta, 'E') ? rq->meta->explicit_cas : 0,
 	};
 	struct commit_args args = {.mode = STORE_ADD};
@@ -131,10 +143,9 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 	}
 	if (result == STORE_OK) {
 		mg->values.cas = args.cas;
-		mg->values.created = true;
 		mg->values.won = true;
 		mg->values.already_won = false;
-		mg->values.ttl_before = -1;
+		describe_made(c, rq->meta, &mg->values);
 	}
 	return true;
 }
@@ -313,7 +324,7 @@ static enum store_result meta_arithmetic_vivify(struct conn *c, const struct req
 		.key_length = rq->key_length,
 		.hash = rq->hash,
 		.marks = META_HAS(meta, 'b') ? ITEM_KEY_BINARY : 0,
-		.expiry = dispatch_expiry(c, meta->autoviv_ttl),
+		.expiry = vivify_expiry(c, meta),
 		.value_length = (uint32_t)(compose_u64(text, meta->initial) - text),
 		.explicit_cas = args->explicit_cas,
 	};
@@ -324,9 +335,7 @@ static enum store_result meta_arithmetic_vivify(struct conn *c, const struct req
 		return result;
 	args->result = meta->initial;
 	args->cas = commit.cas;
-	args->new_expiry = spec.expiry;
-	values->created = true;
-	values->ttl_before = -1;
+	describe_made(c, meta, values);
 	return STORE_OK;
 }
 
@@ -349,7 +358,8 @@ static void meta_arithmetic_reply(struct conn *c, const struct request *rq,
 	if (META_HAS(rq->meta, 'q'))
 		return;
 	values->cas = args->cas;
-	values->ttl = ttl_of_expiry(c, args->new_expiry);
+	if (!values->created)
+		values->ttl = ttl_of_expiry(c, args->new_expiry);
 	if (!META_HAS(rq->meta, 'T') && !values->created)
 		values->ttl_before = values->ttl;
 	values->value_length = (uint32_t)length;

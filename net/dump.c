@@ -125,10 +125,8 @@ void dump_begin(struct conn *c, enum dump_kind kind, const struct dump_classes *
 {
 	struct dump_task *dt = conn_start_task(c, sizeof(*dt), step_dump);
 
-	if (dt == NULL) {
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (dt == NULL)
 		return;
-	}
 	dt->kind = kind;
 	dt->classes = *classes;
 	dt->left = max_items;

@@ -5,26 +5,32 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool fail_usage(struct failure *f, const char *format, ...)
+/* errno stays as it was: the caller may have more to say about it. */
+static void note(struct failure *f, int exit_status, const char *format, va_list args)
 {
 	int saved_errno = errno;
-	va_list args;
-	va_start(args, format);
+
 	vsnprintf(f->text, sizeof(f->text), format, args);
-	va_end(args);
 	errno = saved_errno;
-	f->exit_status = EXIT_USAGE;
+	f->exit_status = exit_status;
+}
+
+bool fail_usage(struct failure *f, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	note(f, EXIT_USAGE, format, args);
+	va_end(args);
 	return false;
 }
 
 bool fail_environment(struct failure *f, const char *format, ...)
 {
-	int saved_errno = errno;
 	va_list args;
+
 	va_start(args, format);
-	vsnprintf(f->text, sizeof(f->text), format, args);
+	note(f, EXIT_ENVIRONMENT, format, args);
 	va_end(args);
-	errno = saved_errno;
-	f->exit_status = EXIT_ENVIRONMENT;
 	return false;
 }

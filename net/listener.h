@@ -44,7 +44,7 @@ struct listeners {
 	bool started;
 	bool accepted_since_pause;
 	int64_t paused_since_us;
-	/* atomic: relaxed; a wake-up that is missed is made up for by listeners_tick */
+	/* atomic: relaxed; a wake-up that is missed is made up for by listeners_retry */
 	_Atomic bool paused;
 	struct listener items[LISTENERS_MAX];
 };

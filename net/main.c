@@ -63,8 +63,7 @@ struct program {
 	bool has_auth;
 	bool has_server;
 	unsigned drain_checks;
-	const struct policy_ops *policy;
-	const struct policy_ops *advice; /* the last one that was logged; of --eviction=auto */
+	const struct policy_ops *policy; /* the last one that was logged */
 	atomic_int stop_asked; /* 0, or enum stop */
 };
 
@@ -84,8 +83,7 @@ static bool fail_policy(struct failure *f, const char *name)
 	return fail_usage(f, "--eviction %s: not a policy; there are %s, auto", name, list);
 }
 
-/* A policy cannot be changed under living items: their chunks' side bytes are the policy's, and so is
- * what it learned. So auto is the default, and a line in the log when another would do better. */
+/* It begins with the default, and changes when the curves say that another would miss less. */
 static bool is_auto(const struct settings *se)
 {
 	return strcmp(se->eviction, "auto") == 0;
@@ -95,19 +93,12 @@ static bool open_store(struct program *p, struct failure *f)
 {
 	p->policy = is_auto(&p->settings) ? policy_at(0) : policy_find(p->settings.eviction);
 
-	struct store_options o = {
-		.limit_bytes = p->settings.memory_limit_bytes,
-		.limit_max_bytes = auto_budget_reach(&p->auto_budget),
-		.item_limit_bytes = (uint32_t)p->settings.item_limit_bytes,
-		.chunk_min_bytes = p->settings.chunk_min_bytes,
-		.growth_factor = p->settings.growth_factor,
-		.thread_count = p->settings.thread_count + 1,
-		.evict = p->settings.evict,
-		.held_limit_percent = p->settings.held_limit_percent,
-		.policy = p->policy,
-		.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS,
-	};
+	struct store_options o = server_store_options(&p->settings);
 
+	o.limit_max_bytes = auto_budget_reach(&p->auto_budget);
+	o.policy = p->policy;
+	o.policy_may_change = o.policy_follows_curves = is_auto(&p->settings);
+	o.goal = strcmp(p->settings.goal, "bytes") == 0 ? GOAL_BYTES : GOAL_OBJECTS;
 	if (!o.policy)
 		return fail_policy(f, p->settings.eviction);
 	if (o.goal == GOAL_OBJECTS && strcmp(p->settings.goal, "objects") != 0)
@@ -233,15 +224,17 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 		stop(p, number == SIGUSR1 ? STOP_GRACEFUL : STOP_NOW);
 }
 
-static void log_advice(struct program *p)
+static void log_policy(struct program *p)
 {
+	const struct policy_ops *policy = store_running_policy(p->store);
 	struct store_curve curve;
 
+	if (likely(policy == p->policy))
+		return;
 	store_curve_read(p->store, &curve);
-	if (curve.advice && curve.advice != p->advice)
-		log_line("--eviction=%s would have missed %.1f %% less than %s for some minutes (stats mrc)",
-		         curve.advice->name, 100 * curve.advice_gain, p->policy->name);
-	p->advice = curve.advice;
+	log_line("eviction: %s from here on, which would have missed %.1f %% less than %s (stats mrc)",
+	         policy->name, 100 * curve.advice_gain, p->policy->name);
+	p->policy = policy;
 }
 
 static void on_upkeep(evutil_socket_t fd, short what, void *context)
@@ -254,8 +247,7 @@ static void on_upkeep(evutil_socket_t fd, short what, void *context)
 		ms = UPKEEP_BUSY_MS;
 	else if (store_curve_is_busy(p->store))
 		ms = UPKEEP_SAMPLING_MS;
-	if (is_auto(&p->settings))
-		log_advice(p);
+	log_policy(p);
 	if (collect_some(&p->server, st, UPKEEP_COLLECT_US))
 		ms = UPKEEP_BUSY_MS;
 	listeners_retry(&p->listeners);

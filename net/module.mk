@@ -1,4 +1,5 @@
 # net: files of this directory
+EXTRA_DIST += net/README.md
 noinst_LIBRARIES += libnet.a
 libnet_a_SOURCES = \
 	net/address.c \
@@ -21,6 +22,7 @@ libnet_a_SOURCES = \
 	net/collect.h \
 	net/conn.c \
 	net/conn.h \
+	net/conn_turn.c \
 	net/counters.def \
 	net/counters.h \
 	net/dispatch.c \
@@ -58,8 +60,16 @@ libnet_a_SOURCES = \
 	net/settings_print.c \
 	net/settings_table.h \
 	net/settings_undef.h \
+	net/settings_value.c \
 	net/stats.c \
 	net/stats.h \
+	net/stats_budget.c \
+	net/stats_classes.c \
+	net/stats_conns.c \
+	net/stats_detail.c \
+	net/stats_kinds.h \
+	net/stats_settings.c \
+	net/stats_sizes.c \
 	net/watch.c \
 	net/watch.h \
 	net/words.h \

@@ -26,3 +26,9 @@ void observe_delete(struct conn *c, const struct request *rq, enum store_result 
 	if (result == STORE_OK && watch_wants(c->worker->server->watch, WATCH_DELETIONS))
 		watch_delete(c, rq);
 }
+
+void observe_refused(struct conn *c, const struct request *rq)
+{
+	if (watch_wants(c->worker->server->watch, WATCH_DELETIONS))
+		watch_delete(c, rq);
+}

@@ -23,5 +23,7 @@ static inline uint32_t observe_wanted(const struct server *sv)
 void observe_fetch(struct conn *c, const struct request *rq, const struct item_view *view);
 void observe_store(struct conn *c, const struct request *rq, enum store_result result);
 void observe_delete(struct conn *c, const struct request *rq, enum store_result result);
+/* observe_refused: a storage command was refused, and what it was to replace was deleted for that. */
+void observe_refused(struct conn *c, const struct request *rq);
 
 #endif

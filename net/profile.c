@@ -166,10 +166,8 @@ void profile_prefixes(struct conn *c, const struct words *ws)
 		return;
 	}
 	struct prefixes_task *pt = conn_start_task(c, bytes, step_prefixes);
-	if (pt == NULL) {
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (pt == NULL)
 		return;
-	}
 	pt->conn = c;
 	heavy_init(&pt->prefixes, pt->memory, PREFIX_CAPACITY, PREFIX_BYTES);
 }
@@ -301,10 +299,8 @@ void profile_largest(struct conn *c, const struct words *ws)
 		return;
 	struct largest_task *lt = conn_start_task(c, sizeof(*lt) + limit * sizeof(lt->items[0]),
 						  step_largest);
-	if (lt == NULL) {
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (lt == NULL)
 		return;
-	}
 	lt->conn = c;
 	lt->limit = limit;
 }
@@ -396,10 +392,8 @@ void profile_hottest(struct conn *c, const struct words *ws)
 	if (!list_length(c, ws, "hottest", &limit))
 		return;
 	struct hottest_task *ht = conn_start_task(c, bytes, step_hottest);
-	if (ht == NULL) {
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (ht == NULL)
 		return;
-	}
 	ht->limit = limit;
 	heavy_init(&ht->keys, ht->memory, MERGED_CAPACITY, HOT_TEXT_BYTES);
 }

@@ -38,6 +38,19 @@ static enum status init_pools(struct server *sv)
 	return STATUS_SYSTEM;
 }
 
+struct store_options server_store_options(const struct settings *se)
+{
+	return (struct store_options){
+		.limit_bytes = se->memory_limit_bytes,
+		.item_limit_bytes = (uint32_t)se->item_limit_bytes,
+		.chunk_min_bytes = se->chunk_min_bytes,
+		.growth_factor = se->growth_factor,
+		.thread_count = se->thread_count + 1,
+		.evict = se->evict,
+		.held_limit_percent = se->held_limit_percent,
+	};
+}
+
 /* What looks on: cheap until it is used. */
 static enum status init_observers(struct server *sv)
 {

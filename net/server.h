@@ -85,6 +85,9 @@ struct server {
 	unsigned next_worker; /* of the thread that calls server_assign */
 };
 
+/* server_store_options: what the settings ask of the store, with a handle for each worker and one for the main
+ * thread. The policy, the goal, the seed and how far the limit may grow are the caller's. */
+struct store_options server_store_options(const struct settings *se);
 enum status server_init(struct server *sv, const struct server_options *options);
 /* server_start: STATUS_SYSTEM when a thread cannot be made. */
 enum status server_start(struct server *sv);

@@ -1,9 +1,6 @@
 /* settings.c: the table, and the command line read by it. See settings.h. */
 #include "net/settings.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,21 +10,10 @@
 
 const struct setting_row setting_rows[] = {
 #define GROUP(title_) {.class = CLASS_GROUP, .text = title_},
-#define SETTING(kind_, field_, short_, long_, argument_, default_, least_, most_, stats_, help_)   \
-	{.class = CLASS_SETTING,                                                                   \
-	 .kind = KIND_##kind_,                                                                     \
+#define VALUE_ROW(class_, kind_, field_, short_, name_, argument_, default_, least_, most_, stats_, help_) \
+	{.class = class_,                                                                          \
+	 .kind = kind_,                                                                            \
 	 .letter = short_,                                                                         \
-	 .offset = offsetof(struct settings, field_),                                              \
-	 .name = long_,                                                                            \
-	 .argument = argument_,                                                                    \
-	 .default_text = default_,                                                                 \
-	 .least = least_,                                                                          \
-	 .most = most_,                                                                            \
-	 .stats = stats_,                                                                          \
-	 .text = help_},
-#define EXTENDED(kind_, field_, name_, argument_, default_, least_, most_, stats_, help_)          \
-	{.class = CLASS_EXTENDED,                                                                  \
-	 .kind = KIND_##kind_,                                                                     \
 	 .offset = offsetof(struct settings, field_),                                              \
 	 .name = name_,                                                                            \
 	 .argument = argument_,                                                                    \
@@ -36,6 +22,9 @@ const struct setting_row setting_rows[] = {
 	 .most = most_,                                                                            \
 	 .stats = stats_,                                                                          \
 	 .text = help_},
+#define SETTING(kind_, field_, short_, ...)                                                        \
+	VALUE_ROW(CLASS_SETTING, KIND_##kind_, field_, short_, __VA_ARGS__)
+#define EXTENDED(kind_, field_, ...) VALUE_ROW(CLASS_EXTENDED, KIND_##kind_, field_, '\0', __VA_ARGS__)
 #define ACTION(field_, short_, long_, help_)                                                       \
 	{.class = CLASS_ACTION,                                                                    \
 	 .kind = KIND_ON,                                                                          \
@@ -74,291 +63,6 @@ struct parse {
 	const char *inert[SETTING_ROWS_MAX]; /* what was given and means nothing here */
 	unsigned inert_count;
 };
-
-static bool __attribute__((format(printf, 2, 3))) wrong(struct settings *se, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	vsnprintf(se->error, sizeof(se->error), format, args);
-	va_end(args);
-	/* One line whatever an argument held. */
-	for (char *c = se->error; *c != '\0'; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
-	return false;
-}
-
-const char *setting_row_label(const struct setting_row *row, char *buffer, size_t size)
-{
-	if (setting_is_extended(row))
-		snprintf(buffer, size, "-o %s", row->name);
-	else if (row->letter == '\0')
-		snprintf(buffer, size, "--%s", row->name);
-	else
-		snprintf(buffer, size, "-%c, --%s", row->letter, row->name);
-	return buffer;
-}
-
-const char *setting_size_text(double bytes, char *buffer, size_t size)
-{
-	static const char units[] = {'\0', 'k', 'm', 'g', 't'};
-	unsigned unit = 0;
-	uint64_t number = (uint64_t)bytes;
-	while (number >= 1024 && number % 1024 == 0 && unit + 1 < sizeof(units)) {
-		number /= 1024;
-		unit++;
-	}
-	if (unit == 0)
-		snprintf(buffer, size, "%llu", (unsigned long long)number);
-	else
-		snprintf(buffer, size, "%llu%c", (unsigned long long)number, units[unit]);
-	return buffer;
-}
-
-/* ---- text to numbers ---- */
-
-/* Digits of `base` only: no sign, no space, no prefix, which strtoull would all take. Leaves *rest
- * behind the digits; false when there are none or they are too many. */
-static bool parse_digits(const char *text, unsigned base, uint64_t *number, const char **rest)
-{
-	const char *c = text;
-	uint64_t n = 0;
-	for (; *c >= '0' && *c < (char)('0' + base); c++) {
-		unsigned digit = (unsigned)(*c - '0');
-		if (n > (UINT64_MAX - digit) / base)
-			return false;
-		n = n * base + digit;
-	}
-	*number = n;
-	*rest = c;
-	return c > text;
-}
-
-struct unit {
-	char letter;
-	uint32_t factor;
-};
-
-static const struct unit size_units[] = {{'k', 1u << 10}, {'m', 1u << 20}, {'g', 1u << 30}, {0, 0}};
-static const struct unit time_units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {0, 0}};
-
-/* Digits and at most one unit; without one the number counts `bare_factor`. */
-static bool parse_with_unit(const char *text, const struct unit *units, uint32_t bare_factor,
-                            uint64_t *number)
-{
-	const char *rest;
-	uint64_t n;
-	if (!parse_digits(text, 10, &n, &rest))
-		return false;
-	uint32_t factor = bare_factor;
-	if (*rest != '\0') {
-		const struct unit *u = units;
-		while (u->letter != '\0' && u->letter != tolower((unsigned char)*rest))
-			u++;
-		if (u->letter == '\0' || rest[1] != '\0')
-			return false;
-		factor = u->factor;
-	}
-	if (n > UINT64_MAX / factor)
-		return false;
-	*number = n * factor;
-	return true;
-}
-
-/* Digits with at most one point in them; strtod alone would take nan, hex and the locale's point. */
-static bool parse_factor(const char *text, double *number)
-{
-	size_t length = strspn(text, "0123456789.");
-	if (length == 0 || text[length] != '\0')
-		return false;
-	char *end;
-	*number = strtod(text, &end);
-	return *end == '\0';
-}
-
-static const char *kind_noun(unsigned kind)
-{
-	switch (kind) {
-	case KIND_OCTAL:
-		return "an octal number";
-	case KIND_SECONDS:
-		return "a time (a number, with s, m, h or d behind it if it is not seconds)";
-	case KIND_BYTES:
-	case KIND_KILOBYTES:
-		return "a size (a number, with k, m or g behind it if wanted)";
-	case KIND_BUDGET:
-		return "a size (a number, with k, m or g behind it if wanted), auto or a share (80%)";
-	default:
-		return "a number";
-	}
-}
-
-static bool parse_number(const struct setting_row *row, const char *text, double *number)
-{
-	const char *rest;
-	uint64_t n;
-	bool good;
-	switch (row->kind) {
-	case KIND_FACTOR:
-		return parse_factor(text, number);
-	case KIND_OCTAL:
-		good = parse_digits(text, 8, &n, &rest) && *rest == '\0';
-		break;
-	case KIND_SECONDS:
-		good = parse_with_unit(text, time_units, 1, &n);
-		break;
-	case KIND_BYTES:
-		good = parse_with_unit(text, size_units, 1, &n);
-		break;
-	case KIND_KILOBYTES:
-		good = parse_with_unit(text, size_units, 1u << 10, &n);
-		break;
-	case KIND_BUDGET:
-		good = parse_with_unit(text, size_units, 1u << 20, &n);
-		break;
-	default:
-		good = parse_digits(text, 10, &n, &rest) && *rest == '\0';
-		break;
-	}
-	/* Exact: every bound of the table is far below 2^53, and what is above it is refused. */
-	*number = good ? (double)n : 0;
-	return good;
-}
-
-static const char *bound_text(const struct setting_row *row, double bound, char *buffer, size_t size)
-{
-	if (setting_is_size(row))
-		return setting_size_text(bound, buffer, size);
-	snprintf(buffer, size, row->kind == KIND_OCTAL ? "%.0f" : "%.12g",
-	         row->kind == KIND_OCTAL ? 777.0 : bound);
-	return buffer;
-}
-
-/* auto, or digits and %. Any number: the bounds are the caller's. */
-static bool parse_share(const char *text, uint64_t *percent)
-{
-	const char *rest;
-
-	*percent = SETTINGS_AUTO_PERCENT;
-	return strcmp(text, "auto") == 0 ||
-	       (parse_digits(text, 10, percent, &rest) && strcmp(rest, "%") == 0);
-}
-
-/* ---- text to fields ---- */
-
-static void *field_of(struct settings *se, const struct setting_row *row)
-{
-	return (char *)se + row->offset;
-}
-
-static bool set_number(struct settings *se, const struct setting_row *row, const char *flag,
-                       const char *text)
-{
-	double number;
-	char bound[32];
-	if (!parse_number(row, text, &number))
-		return wrong(se, "%s %s: not %s", flag, text, kind_noun(row->kind));
-	if (number < row->least)
-		return wrong(se, "%s %s: below the least, %s", flag, text,
-		             bound_text(row, row->least, bound, sizeof(bound)));
-	if (number > row->most)
-		return wrong(se, "%s %s: above the most, %s", flag, text,
-		             bound_text(row, row->most, bound, sizeof(bound)));
-
-	void *field = field_of(se, row);
-	if (row->kind == KIND_FACTOR)
-		*(double *)field = number;
-	else if (setting_is_size(row))
-		*(uint64_t *)field = (uint64_t)number;
-	else
-		*(uint32_t *)field = (uint32_t)number;
-	return true;
-}
-
-static bool set_budget(struct settings *se, const struct setting_row *row, const char *flag,
-                       const char *text)
-{
-	uint64_t percent;
-
-	if (!parse_share(text, &percent)) {
-		se->memory_share_percent = 0;
-		return set_number(se, row, flag, text);
-	}
-	if (percent < 1)
-		return wrong(se, "%s %s: below the least, 1%%", flag, text);
-	if (percent > 100)
-		return wrong(se, "%s %s: above the most, 100%%", flag, text);
-	se->memory_share_percent = (uint32_t)percent;
-	return true;
-}
-
-static bool append_list(struct settings *se, const struct setting_row *row, const char *flag,
-                        const char *text)
-{
-	char *list = field_of(se, row);
-	size_t length = strlen(list);
-	size_t room = SETTINGS_LIST_BYTES - length;
-	int n = snprintf(list + length, room, "%s%s", length > 0 ? "," : "", text);
-	if (n < 0 || (size_t)n >= room)
-		return wrong(se, "%s %.40s...: the list is too long", flag, text);
-	return true;
-}
-
-/* set_value: `flag` is how the user named the row. */
-static bool set_value(struct settings *se, const struct setting_row *row, const char *flag,
-                      const char *text)
-{
-	switch (row->kind) {
-	case KIND_CHAR:
-		if (strlen(text) != 1 || !isgraph((unsigned char)text[0]))
-			return wrong(se, "%s %s: not one printable character", flag, text);
-		*(char *)field_of(se, row) = text[0];
-		return true;
-	case KIND_STRING:
-		if (text[0] == '\0')
-			return wrong(se, "%s: needs more than an empty argument", flag);
-		*(const char **)field_of(se, row) = text;
-		return true;
-	case KIND_LIST:
-		if (text[0] == '\0')
-			return wrong(se, "%s: needs more than an empty argument", flag);
-		return append_list(se, row, flag, text);
-	case KIND_BUDGET:
-		return set_budget(se, row, flag, text);
-	default:
-		return set_number(se, row, flag, text);
-	}
-}
-
-static void set_switch(struct settings *se, const struct setting_row *row, bool given)
-{
-	if (row->kind == KIND_COUNT)
-		++*(uint32_t *)field_of(se, row);
-	else
-		*(bool *)field_of(se, row) = given == (row->kind == KIND_ON);
-}
-
-static void set_default(struct settings *se, const struct setting_row *row)
-{
-	bool good = true;
-	if (row->kind == KIND_ON || row->kind == KIND_OFF)
-		*(bool *)field_of(se, row) = strcmp(row->default_text, "on") == 0;
-	else if (row->kind == KIND_COUNT)
-		*(uint32_t *)field_of(se, row) = 0;
-	else if (row->default_text[0] != '\0')
-		good = set_value(se, row, row->name, row->default_text);
-	assert(good);
-}
-
-static void set_defaults(struct settings *se)
-{
-	memset(se, 0, sizeof(*se));
-	for (unsigned i = 0; i < setting_row_count; i++) {
-		const struct setting_row *row = &setting_rows[i];
-		if (row->class == CLASS_SETTING || row->class == CLASS_EXTENDED)
-			set_default(se, row);
-	}
-}
 
 /* ---- the command line ---- */
 
@@ -429,11 +133,11 @@ static bool apply(struct parse *pa, const struct setting_row *row, const char *f
 	switch (row->class) {
 	case CLASS_REFUSED:
 	case CLASS_REFUSED_EXTENDED:
-		return wrong(se, "%s: %s", flag, row->text);
+		return settings_wrong(se, "%s: %s", flag, row->text);
 	case CLASS_INERT:
 	case CLASS_INERT_EXTENDED:
 		if (argument != NULL && !fits_kind(row, argument))
-			return wrong(se, "%s: '%.40s' is not a %s", flag, argument, row->argument);
+			return settings_wrong(se, "%s: '%.40s' is not a %s", flag, argument, row->argument);
 		note_inert(pa, row->name);
 		return true;
 	default:
@@ -442,10 +146,10 @@ static bool apply(struct parse *pa, const struct setting_row *row, const char *f
 	if (row->offset == offsetof(struct settings, prefix_delimiter))
 		se->detail_enabled = true;
 	if (row->argument == NULL) {
-		set_switch(se, row, true);
+		setting_set_switch(se, row, true);
 		return true;
 	}
-	return set_value(se, row, flag, argument);
+	return setting_set_text(se, row, flag, argument);
 }
 
 /* One `name` or `name=value` of -o, in a buffer of its own. */
@@ -460,14 +164,14 @@ static bool parse_extended_option(struct parse *pa, char *option)
 	bool negated;
 	const struct setting_row *row = find_extended(option, &negated);
 	if (row == NULL)
-		return wrong(pa->se, "%s: unknown option", flag);
+		return settings_wrong(pa->se, "%s: unknown option", flag);
 	bool refused = row->class == CLASS_REFUSED_EXTENDED;
 	if (value != NULL && row->argument == NULL && !refused)
-		return wrong(pa->se, "%s: takes no value", flag);
+		return settings_wrong(pa->se, "%s: takes no value", flag);
 	if (value == NULL && row->argument != NULL && row->argument[0] != '[')
-		return wrong(pa->se, "%s: needs a value: %s=<%s>", flag, option, row->argument);
+		return settings_wrong(pa->se, "%s: needs a value: %s=<%s>", flag, option, row->argument);
 	if (negated) {
-		set_switch(pa->se, row, false);
+		setting_set_switch(pa->se, row, false);
 		return true;
 	}
 	return apply(pa, row, flag, value);
@@ -479,7 +183,7 @@ static bool parse_extended_list(struct parse *pa, const char *list)
 	while (*list != '\0') {
 		size_t length = strcspn(list, ",");
 		if (length >= sizeof(option))
-			return wrong(pa->se, "-o %.40s...: too long", list);
+			return settings_wrong(pa->se, "-o %.40s...: too long", list);
 		memcpy(option, list, length);
 		option[length] = '\0';
 		if (length > 0 && !parse_extended_option(pa, option))
@@ -509,13 +213,13 @@ static bool parse_long(struct parse *pa, int argc, char *const argv[], int *inde
 	bool extended = is_extended_flag(name, length);
 	const struct setting_row *row = find_long(name, length);
 	if (row == NULL && !extended)
-		return wrong(pa->se, "%s: unknown flag", flag);
+		return settings_wrong(pa->se, "%s: unknown flag", flag);
 	bool takes_value = extended || row->argument != NULL;
 	if (value != NULL && !takes_value)
-		return wrong(pa->se, "%s: takes no value", flag);
+		return settings_wrong(pa->se, "%s: takes no value", flag);
 	if (value == NULL && takes_value) {
 		if (*index + 1 >= argc)
-			return wrong(pa->se, "%s: needs a value", flag);
+			return settings_wrong(pa->se, "%s: needs a value", flag);
 		value = argv[++*index];
 	}
 	return extended ? parse_extended_list(pa, value) : apply(pa, row, flag, value);
@@ -529,7 +233,7 @@ static bool parse_short(struct parse *pa, int argc, char *const argv[], int *ind
 		bool extended = *c == 'o';
 		const struct setting_row *row = find_letter(*c);
 		if (row == NULL && !extended)
-			return wrong(pa->se, "%s: unknown flag", flag);
+			return settings_wrong(pa->se, "%s: unknown flag", flag);
 		if (!extended && row->argument == NULL) {
 			if (!apply(pa, row, flag, NULL))
 				return false;
@@ -538,7 +242,7 @@ static bool parse_short(struct parse *pa, int argc, char *const argv[], int *ind
 		const char *value = c + 1;
 		if (*value == '\0') {
 			if (*index + 1 >= argc)
-				return wrong(pa->se, "%s: needs a value", flag);
+				return settings_wrong(pa->se, "%s: needs a value", flag);
 			value = argv[++*index];
 		}
 		return extended ? parse_extended_list(pa, value) : apply(pa, row, flag, value);
@@ -554,7 +258,7 @@ static bool parse_words(struct parse *pa, int argc, char *const argv[])
 		if (strcmp(word, "--") == 0 && i + 1 == argc)
 			return true;
 		if (word[0] != '-' || word[1] == '\0' || strcmp(word, "--") == 0)
-			return wrong(pa->se, "%s: stray argument", strcmp(word, "--") == 0 ? argv[i + 1] : word);
+			return settings_wrong(pa->se, "%s: stray argument", strcmp(word, "--") == 0 ? argv[i + 1] : word);
 		if (word[1] == '-')
 			good = parse_long(pa, argc, argv, &i);
 		else
@@ -571,20 +275,20 @@ static bool check_item_limit(struct settings *se)
 
 	if (se->item_limit_bytes <= se->memory_limit_bytes / 2)
 		return true;
-	return wrong(se, "-I %s: above half the budget, %s",
-	             setting_size_text((double)se->item_limit_bytes, item, sizeof(item)),
-	             setting_size_text((double)se->memory_limit_bytes, limit, sizeof(limit)));
+	return settings_wrong(se, "-I %s: above half the budget, %s",
+	                      setting_size_text((double)se->item_limit_bytes, item, sizeof(item)),
+	                      setting_size_text((double)se->memory_limit_bytes, limit, sizeof(limit)));
 }
 
 /* What one setting says about another, and values that are words. */
 static bool check_together(struct settings *se)
 {
 	if (se->udp_port != 0)
-		return wrong(se, "-U %u: UDP is not built in; only 0 is accepted", se->udp_port);
+		return settings_wrong(se, "-U %u: UDP is not built in; only 0 is accepted", se->udp_port);
 	if (strcmp(se->protocol, "binary") == 0)
-		return wrong(se, "-B binary: the binary protocol is not built in");
+		return settings_wrong(se, "-B binary: the binary protocol is not built in");
 	if (strcmp(se->protocol, "ascii") != 0 && strcmp(se->protocol, "auto") != 0)
-		return wrong(se, "-B %s: not a protocol; ascii and auto are", se->protocol);
+		return settings_wrong(se, "-B %s: not a protocol; ascii and auto are", se->protocol);
 	return se->memory_share_percent != 0 || check_item_limit(se);
 }
 
@@ -611,18 +315,18 @@ bool settings_set_budget(struct settings *se, uint64_t granted_bytes)
 
 	se->memory_limit_bytes = settings_share_of(se, granted_bytes);
 	if ((double)se->memory_limit_bytes < row->least)
-		return wrong(se, "-m: %u%% of the container's %s, less %s, is below the least, %s",
-		             se->memory_share_percent,
-		             setting_size_text((double)granted_bytes, granted, sizeof(granted)),
-		             setting_size_text(SETTINGS_SHARE_LESS_BYTES, less, sizeof(less)),
-		             setting_size_text(row->least, least, sizeof(least)));
+		return settings_wrong(se, "-m: %u%% of the container's %s, less %s, is below the least, %s",
+		                      se->memory_share_percent,
+		                      setting_size_text((double)granted_bytes, granted, sizeof(granted)),
+		                      setting_size_text(SETTINGS_SHARE_LESS_BYTES, less, sizeof(less)),
+		                      setting_size_text(row->least, least, sizeof(least)));
 	return check_item_limit(se);
 }
 
 bool settings_parse(struct settings *se, int argc, char *const argv[], FILE *notes)
 {
 	struct parse pa = {.se = se, .notes = notes};
-	set_defaults(se);
+	settings_set_defaults(se);
 	if (!parse_words(&pa, argc, argv))
 		return false;
 	/* --help beside settings that do not fit together still helps. */

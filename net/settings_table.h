@@ -1,6 +1,6 @@
 /*
- * settings_table.h: settings.def as an array, for settings.c (which reads the command line) and
- * settings_print.c (which tells). Nobody else includes it.
+ * settings_table.h: settings.def as an array, for settings.c (which reads the command line),
+ * settings_value.c (text to values) and settings_print.c (which tells). Nobody else includes it.
  */
 #ifndef LARDER_SETTINGS_TABLE_H
 #define LARDER_SETTINGS_TABLE_H
@@ -54,8 +54,15 @@ struct setting_row {
 extern const struct setting_row setting_rows[];
 extern const unsigned setting_row_count;
 
-/* setting_row_label: how a user names the row: "-p, --port" or "-o name". */
-const char *setting_row_label(const struct setting_row *row, char *buffer, size_t size);
+/* settings_wrong: says in se->error what is wrong, in one line. Returns false. */
+__attribute__((format(printf, 2, 3))) bool settings_wrong(struct settings *se, const char *format, ...);
+
+void settings_set_defaults(struct settings *se);
+/* setting_set_text: `flag` is how the user named the row. False when the text is none of its kind. */
+bool setting_set_text(struct settings *se, const struct setting_row *row, const char *flag,
+                      const char *text);
+/* setting_set_switch: a row of kind ON, OFF or COUNT was given, or taken back. */
+void setting_set_switch(struct settings *se, const struct setting_row *row, bool given);
 
 /* A flag of its own, with a letter or without. */
 static inline bool setting_is_flag(const struct setting_row *row)

@@ -1,8 +1,8 @@
+/* stats.c: the server's counters, since they were reset; see stats.h. */
 #include "net/stats.h"
 
 #include <event2/event.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -10,10 +10,10 @@
 
 #include "net/curve_stats.h"
 #include "net/dump.h"
-#include "net/peer.h"
 #include "net/prefix.h"
 #include "net/profile.h"
 #include "net/settings.h"
+#include "net/stats_kinds.h"
 #include "net/version.h"
 #include "net/watch.h"
 #include "store/curve.h"
@@ -79,8 +79,9 @@ static void totals_subtract(struct totals *t, const struct totals *base)
 
 static void totals_since_reset(struct server *sv, struct totals *t)
 {
-	totals_read(sv, t);
+	/* Counters only grow, so what is read under the lock is never less than a baseline read under it. */
 	pthread_mutex_lock(&sv->baseline->lock);
+	totals_read(sv, t);
 	totals_subtract(t, &sv->baseline->totals);
 	pthread_mutex_unlock(&sv->baseline->lock);
 }
@@ -88,11 +89,9 @@ static void totals_since_reset(struct server *sv, struct totals *t)
 static void stats_reset(struct conn *c)
 {
 	struct server *sv = c->worker->server;
-	struct totals now;
 
-	totals_read(sv, &now);
 	pthread_mutex_lock(&sv->baseline->lock);
-	sv->baseline->totals = now;
+	totals_read(sv, &sv->baseline->totals);
 	pthread_mutex_unlock(&sv->baseline->lock);
 	prefix_clear(sv->prefixes);
 	profile_reset(sv, c->worker->now);
@@ -157,7 +156,9 @@ static void stats_connections(struct conn *c, const struct totals *t)
 	stat_number(c, "response_obj_oom", t->workers.response_oom);
 	stat_number(c, "read_buf_count", buffer_pool_used_blocks(&sv->buffers));
 	stat_number(c, "read_buf_bytes", budget_account(sv->budget, ACCOUNT_BUFFERS));
-	stat_number(c, "read_buf_oom", t->workers.buffer_oom - t->workers.response_oom);
+	/* Read at two moments, and a worker counts in both between them. */
+	stat_number(c, "read_buf_oom",
+		    t->workers.buffer_oom - MIN(t->workers.buffer_oom, t->workers.response_oom));
 }
 
 static void stats_commands(struct conn *c, const struct counter_sums *n)
@@ -209,7 +210,9 @@ static void stats_server(struct conn *c, const struct totals *t)
 	stat_number(c, "hash_is_expanding", 0);
 	stat_number(c, "slab_reassign_running", 0);
 	stat_number(c, "slabs_moved", t->store.page_moves);
-	stat_number(c, "log_worker_written", sv->watch->sent_count);
+	/* A worker writes into the watchers' rings itself: there is no buffer of its own to overflow. */
+	stat_number(c, "log_worker_dropped", 0);
+	stat_number(c, "log_worker_written", sv->watch->written_count);
 	stat_number(c, "log_watcher_skipped", sv->watch->skipped_count);
 	stat_number(c, "log_watcher_sent", sv->watch->sent_count);
 	stat_number(c, "log_watchers", sv->watch->watcher_count);
@@ -243,58 +246,7 @@ static void stats_general(struct conn *c)
 	conn_reply(c, REPLY_END);
 }
 
-/* --- settings, budget ------------------------------------------------------------------------- */
-
-/* What changed since the flags were read. */
-/* "-m", "cgroup:80%", "machine:80%", "cache_memlimit" */
-static void limit_source_line(struct conn *c, const char *name)
-{
-	static const char *const labels[] = {
-		[LIMIT_OF_FLAG] = "-m",
-		[LIMIT_OF_CGROUP] = "cgroup",
-		[LIMIT_OF_MACHINE] = "machine",
-		[LIMIT_OF_CLIENT] = "cache_memlimit",
-	};
-	struct server *sv = c->worker->server;
-	enum limit_source source = sv->limit_source;
-	char text[40];
-
-	if (source == LIMIT_OF_CGROUP || source == LIMIT_OF_MACHINE)
-		snprintf(text, sizeof(text), "%s:%u%%", labels[source],
-			 sv->settings->memory_share_percent);
-	else
-		snprintf(text, sizeof(text), "%s", labels[source]);
-	stat_text(c, name, text);
-}
-
-static void setting_line(void *context, const char *name, const char *value)
-{
-	struct conn *c = context;
-	struct server *sv = c->worker->server;
-
-	if (strcmp(name, "maxbytes") == 0)
-		stat_number(c, name, sv->limit_bytes);
-	else if (strcmp(name, "maxbytes_source") == 0)
-		limit_source_line(c, name);
-	else if (strcmp(name, "verbosity") == 0)
-		stat_number(c, name, (uint64_t)sv->verbosity);
-	else if (strcmp(name, "detail_enabled") == 0)
-		stat_text(c, name, prefix_wanted(sv->prefixes) ? "yes" : "no");
-	else if (strcmp(name, "track_sizes") == 0)
-		stat_text(c, name, sv->track_sizes ? "yes" : "no");
-	else if (strcmp(name, "lru_crawler") == 0)
-		stat_text(c, name, sv->crawler_enabled ? "yes" : "no");
-	else if (strcmp(name, "slab_automove") == 0)
-		stat_number(c, name, sv->slab_automove);
-	else
-		stat_text(c, name, value);
-}
-
-static void stats_settings(struct conn *c)
-{
-	settings_each(c->worker->server->settings, setting_line, c);
-	conn_reply(c, REPLY_END);
-}
+/* --- references ------------------------------------------------------------------------------- */
 
 static void stats_references(struct conn *c)
 {
@@ -316,357 +268,45 @@ static void stats_references(struct conn *c)
 	conn_reply(c, REPLY_END);
 }
 
-/* A field of /proc/self/status in kilobytes, as bytes; 0 when it cannot be had. */
-static uint64_t process_status_bytes(const char *field)
+/* --- which one -------------------------------------------------------------------------------- */
+
+/* Is there no word behind the kind's? Answers if there is. */
+static bool is_alone(struct conn *c, const struct words *ws)
 {
-	char text[4096];
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	ssize_t length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		return 0;
-	text[length] = '\0';
-	const char *line = strstr(text, field);
-	return line == NULL ? 0 : strtoull(line + strlen(field), NULL, 10) * 1024;
-}
-
-/* Blocks in use, by their size. */
-static void stats_buffers(struct conn *c)
-{
-	const struct buffer_pool *pool = &c->worker->server->buffers;
-	char name[40];
-
-	for (uint8_t i = 0; i < BUFFER_SIZE_COUNT; i++) {
-		snprintf(name, sizeof(name), "buffers_of_%u", buffer_pool_block_bytes(i));
-		stat_number(c, name, block_pool_used_blocks(&pool->sizes[i]));
-	}
-}
-
-static void stats_budget(struct conn *c)
-{
-	const struct budget *b = c->worker->server->budget;
-
-	stat_number(c, "limit_maxbytes", c->worker->server->limit_bytes);
-	stat_number(c, "limit", budget_limit(b));
-	stat_number(c, "used", budget_used(b));
-	stat_number(c, "peak", atomic_load_explicit(&((struct budget *)(uintptr_t)b)->peak_bytes,
-						    memory_order_relaxed));
-	for (unsigned i = 0; i < ACCOUNT_COUNT; i++)
-		stat_number(c, account_label((enum account)i), budget_account(b, (enum account)i));
-	stats_buffers(c);
-	stat_number(c, "resident", process_status_bytes("\nVmRSS:"));
-	stat_number(c, "resident_peak", process_status_bytes("\nVmHWM:"));
-	conn_reply(c, REPLY_END);
-}
-
-/* --- items, slabs: a class a step ------------------------------------------------------------- */
-
-struct class_task {
-	struct task task;
-	unsigned class_number;
-	unsigned active_count;
-};
-
-static void class_number_line(struct conn *c, const char *format, unsigned class_number,
-			      const char *name, uint64_t value)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), format[0] == 'i' ? "items:%u:%s" : "%u:%s", class_number, name);
-	stat_number(c, text, value);
-}
-
-static void items_of_class(struct conn *c, unsigned n, const struct store_class_info *info)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} lines[] = {
-		{"number", info->items},
-		{"age", info->age_seconds},
-		{"mem_requested", info->mem_requested},
-		{"evicted", info->evicted},
-		{"evicted_unfetched", info->evicted_unfetched},
-		{"outofmemory", info->out_of_memory},
-		{"tailrepairs", 0},
-		{"reclaimed", info->expired},
-		{"expired_unfetched", info->expired_unfetched},
-		{"crawler_reclaimed", info->expired},
-	};
-
-	for (size_t i = 0; i < ARRAY_LENGTH(lines); i++)
-		class_number_line(c, "items", n, lines[i].name, lines[i].value);
-}
-
-static void slabs_of_class(struct conn *c, unsigned n, const struct store_class_info *info)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} lines[] = {
-		{"chunk_size", info->chunk_size},
-		{"chunks_per_page", info->chunks_per_page},
-		{"total_pages", info->total_pages},
-		{"total_chunks", info->total_chunks},
-		{"used_chunks", info->used_chunks},
-		{"free_chunks", info->free_chunks},
-		{"free_chunks_end", 0},
-		{"mem_requested", info->mem_requested},
-		{"get_hits", info->get_hits},
-		{"cmd_set", info->cmd_set},
-		{"delete_hits", info->delete_hits},
-		{"incr_hits", info->incr_hits},
-		{"decr_hits", info->decr_hits},
-		{"cas_hits", info->cas_hits},
-		{"cas_badval", info->cas_badval},
-		{"touch_hits", info->touch_hits},
-	};
-
-	for (size_t i = 0; i < ARRAY_LENGTH(lines); i++)
-		class_number_line(c, "slabs", n, lines[i].name, lines[i].value);
-}
-
-static bool step_items(struct conn *c, struct task *t)
-{
-	struct class_task *ct = (struct class_task *)t;
-	struct store_class_info info;
-
-	if (!store_class_info(c->worker->server->store, ++ct->class_number, &info)) {
-		conn_reply(c, REPLY_END);
-		return false;
-	}
-	if (info.items > 0)
-		items_of_class(c, ct->class_number, &info);
-	return true;
-}
-
-static bool step_slabs(struct conn *c, struct task *t)
-{
-	struct class_task *ct = (struct class_task *)t;
-	struct store *s = c->worker->server->store;
-	struct store_class_info info;
-	struct store_counters n;
-
-	if (store_class_info(s, ++ct->class_number, &info)) {
-		if (info.total_pages > 0) {
-			slabs_of_class(c, ct->class_number, &info);
-			ct->active_count++;
-		}
+	if (ws->count == 1)
 		return true;
-	}
-	store_counters_sum(s, &n);
-	stat_number(c, "active_slabs", ct->active_count);
-	stat_number(c, "total_malloced", n.arena_bytes);
-	conn_reply(c, REPLY_END);
+	conn_printf(c, "CLIENT_ERROR usage: stats %.*s\r\n", (int)ws->word[0].length, ws->word[0].data);
 	return false;
 }
 
-/* --- conns: a connection a step --------------------------------------------------------------- */
-
-struct conns_task {
-	struct task task;
-	bool listening_done;
-	uint64_t cursor;
-};
-
-static void listening_line(void *context, int fd, const char *address)
+/* Kinds that memcached has not. */
+static void stats_own(struct conn *c, const struct words *ws)
 {
-	struct conn *c = context;
-
-	conn_printf(c,
-		    "STAT %d:addr %s\r\nSTAT %d:state conn_listening\r\n"
-		    "STAT %d:secs_since_last_cmd %u\r\n",
-		    fd, address, fd, fd, c->worker->now - CLOCK_FIRST_SECOND);
-}
-
-static const char *state_name(enum conn_state state)
-{
-	static const char *const names[] = {
-		[CONN_NONE] = "conn_closed",     [CONN_READING] = "conn_read",
-		[CONN_FILLING] = "conn_nread",   [CONN_BLOCKED] = "conn_mwrite",
-		[CONN_WATCHING] = "conn_watch",
+	static const struct {
+		const char *word;
+		void (*answer)(struct conn *c);
+	} plain[] = {
+		{ "budget", stats_budget }, { "refs", stats_references }, { "mrc", curve_stats },
 	};
-	return names[state];
-}
 
-/* `other` may end at any time: what is read of it may then be of a connection that is no more. */
-static void conns_line(struct conn *c, struct conn *other)
-{
-	int fd = atomic_load_explicit(&other->fd, memory_order_relaxed);
-	enum conn_state state = atomic_load_explicit(&other->state, memory_order_relaxed);
-	uint32_t last = atomic_load_explicit(&other->last_command, memory_order_relaxed);
-	enum transport transport = (enum transport)other->transport;
-	char peer[PEER_TEXT_BYTES], local[PEER_TEXT_BYTES];
-
-	if (state == CONN_NONE || !peer_text(peer, fd, transport) ||
-	    !peer_local_text(local, fd, transport))
-		return;
-	conn_printf(c,
-		    "STAT %d:addr %s\r\nSTAT %d:listen_addr %s\r\nSTAT %d:state %s\r\n"
-		    "STAT %d:secs_since_last_cmd %u\r\n",
-		    fd, peer, fd, local, fd, other == c ? "conn_parse_cmd" : state_name(state), fd,
-		    c->worker->now - MIN(last, c->worker->now));
-}
-
-static bool step_conns(struct conn *c, struct task *t)
-{
-	struct conns_task *ct = (struct conns_task *)t;
-	struct server *sv = c->worker->server;
-
-	if (!ct->listening_done) {
-		ct->listening_done = true;
-		if (sv->options.list_sockets != NULL)
-			sv->options.list_sockets(sv->options.owner, listening_line, c);
-		return true;
+	for (unsigned i = 0; i < ARRAY_LENGTH(plain); i++) {
+		if (word_is(ws, 0, plain[i].word)) {
+			if (is_alone(c, ws))
+				plain[i].answer(c);
+			return;
+		}
 	}
-	struct conn *other = block_pool_next(&sv->connections, &ct->cursor);
-	if (other == NULL) {
-		conn_reply(c, REPLY_END);
-		return false;
-	}
-	conns_line(c, other);
-	return true;
-}
-
-/* --- sizes ------------------------------------------------------------------------------------ */
-
-/*
- * Items by their size: in steps of 32 bytes up to 128 KB, above that 32 steps for each doubling.
- * Made by a walk when it is asked for, so that nobody pays for it in between.
- */
-#define SIZE_STEP 32u
-#define FINE_POWER 17u
-#define FINE_BUCKETS ((1u << FINE_POWER) / SIZE_STEP)
-#define SIZE_BUCKETS (FINE_BUCKETS + (32u - FINE_POWER) * 32u)
-#define SIZES_ITEMS_PER_STEP 1024u
-
-struct sizes_task {
-	struct task task;
-	struct store_walk walk;
-	bool walked;
-	uint32_t bucket;
-	uint64_t counts[SIZE_BUCKETS];
-};
-_Static_assert(sizeof(struct sizes_task) <= BUFFER_BYTES_MAX, "a task lives in one block");
-
-static uint32_t size_bucket(uint64_t bytes)
-{
-	if (bytes < 1u << FINE_POWER)
-		return (uint32_t)bytes / SIZE_STEP;
-	unsigned power = 63u - (unsigned)__builtin_clzll(bytes);
-	uint32_t bucket = FINE_BUCKETS + (power - FINE_POWER) * 32 + (uint32_t)(bytes >> (power - 5)) % 32;
-	return MIN(bucket, SIZE_BUCKETS - 1);
-}
-
-/* The size above all of the bucket. */
-static uint64_t size_of_bucket(uint32_t bucket)
-{
-	if (bucket < FINE_BUCKETS)
-		return (bucket + 1) * SIZE_STEP;
-	uint32_t coarse = bucket - FINE_BUCKETS;
-	return (uint64_t)(32 + coarse % 32 + 1) << (coarse / 32 + FINE_POWER - 5);
-}
-
-static void count_size(void *context, const struct item_view *view)
-{
-	struct sizes_task *st = context;
-
-	st->counts[size_bucket(store_view_bytes(view))]++;
-}
-
-static bool step_sizes(struct conn *c, struct task *t)
-{
-	struct sizes_task *st = (struct sizes_task *)t;
-	char name[24];
-
-	if (!st->walked) {
-		st->walked = !store_walk(c->worker->store, &st->walk, SIZES_ITEMS_PER_STEP, count_size, st);
-		return true;
-	}
-	while (st->bucket < SIZE_BUCKETS && st->counts[st->bucket] == 0)
-		st->bucket++;
-	if (st->bucket == SIZE_BUCKETS) {
-		conn_reply(c, REPLY_END);
-		return false;
-	}
-	snprintf(name, sizeof(name), "%llu", (unsigned long long)size_of_bucket(st->bucket));
-	stat_number(c, name, st->counts[st->bucket++]);
-	return true;
-}
-
-static void stats_sizes(struct conn *c)
-{
-	if (!c->worker->server->track_sizes) {
-		conn_printf(c, "STAT sizes_status disabled\r\nEND\r\n");
-		return;
-	}
-	if (conn_start_task(c, sizeof(struct sizes_task), step_sizes) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
-}
-
-static void stats_set_sizes(struct conn *c, bool enabled)
-{
-	c->worker->server->track_sizes = enabled;
-	stat_text(c, "sizes_status", enabled ? "enabled" : "disabled");
-}
-
-/* --- detail ----------------------------------------------------------------------------------- */
-
-struct detail_task {
-	struct task task;
-	uint32_t slot;
-};
-
-static bool step_detail(struct conn *c, struct task *t)
-{
-	struct detail_task *dt = (struct detail_task *)t;
-	struct prefix_entry entry;
-
-	if (!prefix_get(c->worker->server->prefixes, &dt->slot, &entry)) {
-		conn_reply(c, REPLY_END);
-		return false;
-	}
-	conn_printf(c, "PREFIX %.*s get %llu hit %llu set %llu del %llu\r\n", entry.length, entry.text,
-		    (unsigned long long)entry.gets, (unsigned long long)entry.hits,
-		    (unsigned long long)entry.sets, (unsigned long long)entry.deletes);
-	return true;
-}
-
-static void detail_enable(struct conn *c, bool enabled)
-{
-	struct server *sv = c->worker->server;
-
-	if (!prefix_enable(sv->prefixes, enabled) &&
-	    !(store_release_bytes(c->worker->store, PREFIX_SLOTS * sizeof(struct prefix_entry)) &&
-	      prefix_enable(sv->prefixes, enabled)))
-		conn_reply(c, REPLY_NO_MEMORY);
+	if (word_is(ws, 0, "prefixes"))
+		profile_prefixes(c, ws);
+	else if (word_is(ws, 0, "largest"))
+		profile_largest(c, ws);
+	else if (word_is(ws, 0, "hottest"))
+		profile_hottest(c, ws);
 	else
-		conn_reply(c, REPLY_OK);
+		conn_reply(c, REPLY_ERROR);
 }
 
-static void stats_detail(struct conn *c, const struct words *ws)
-{
-	if (word_is(ws, 1, "on"))
-		detail_enable(c, true);
-	else if (word_is(ws, 1, "off"))
-		detail_enable(c, false);
-	else if (!word_is(ws, 1, "dump"))
-		conn_printf(c, "CLIENT_ERROR usage: stats detail on|off|dump\r\n");
-	else if (conn_start_task(c, sizeof(struct detail_task), step_detail) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
-}
-
-/* --- which one -------------------------------------------------------------------------------- */
-
-static void start_or_refuse(struct conn *c, size_t bytes, bool (*step)(struct conn *, struct task *))
-{
-	if (conn_start_task(c, bytes, step) == NULL)
-		conn_reply(c, REPLY_NO_MEMORY);
-}
-
+/* memcached's kinds ignore words behind theirs, as it does. */
 void stats_dispatch(struct conn *c, const struct words *ws)
 {
 	if (ws->count == 0)
@@ -674,15 +314,11 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 	else if (word_is(ws, 0, "settings"))
 		stats_settings(c);
 	else if (word_is(ws, 0, "items"))
-		start_or_refuse(c, sizeof(struct class_task), step_items);
+		stats_items(c);
 	else if (word_is(ws, 0, "slabs"))
-		start_or_refuse(c, sizeof(struct class_task), step_slabs);
+		stats_slabs(c);
 	else if (word_is(ws, 0, "conns"))
-		start_or_refuse(c, sizeof(struct conns_task), step_conns);
-	else if (word_is(ws, 0, "budget"))
-		stats_budget(c);
-	else if (word_is(ws, 0, "refs"))
-		stats_references(c);
+		stats_conns(c);
 	else if (word_is(ws, 0, "reset"))
 		stats_reset(c);
 	else if (word_is(ws, 0, "detail"))
@@ -695,14 +331,6 @@ void stats_dispatch(struct conn *c, const struct words *ws)
 		stats_set_sizes(c, false);
 	else if (word_is(ws, 0, "cachedump"))
 		dump_begin_cachedump(c, ws);
-	else if (word_is(ws, 0, "prefixes"))
-		profile_prefixes(c, ws);
-	else if (word_is(ws, 0, "largest"))
-		profile_largest(c, ws);
-	else if (word_is(ws, 0, "hottest"))
-		profile_hottest(c, ws);
-	else if (word_is(ws, 0, "mrc"))
-		curve_stats(c);
 	else
-		conn_reply(c, REPLY_ERROR);
+		stats_own(c, ws);
 }

@@ -2,19 +2,19 @@
  * stats.h: the stats command in all its forms, with memcached's names and units.
  *
  *     stats                                  the server            one reply
- *     stats settings | budget | detail ...   tables                one reply
+ *     stats settings | budget | refs         tables                one reply
+ *     stats mrc                              miss-ratio curves (curve_stats.h), one reply
  *     stats items | slabs | conns            a block per class or connection, in steps
- *     stats sizes | cachedump | detail dump  walks over items, in steps
+ *     stats sizes | cachedump | detail dump  walks over items or prefixes, in steps
  *     stats prefixes | largest | hottest     what uses the memory (profile.h), in steps
  *     stats reset                            counters start again at 0
+ *     stats detail on | off | sizes_enable | sizes_disable
  *
  * A reset touches no counter: it remembers what they were (struct stats_baseline), and every reader
  * subtracts that. So counters keep one writer each.
  */
 #ifndef LARDER_STATS_H
 #define LARDER_STATS_H
-
-#include <pthread.h>
 
 #include "net/conn.h"
 #include "net/words.h"

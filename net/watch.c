@@ -193,6 +193,7 @@ static void hub_put(struct watch_hub *hub, uint32_t kind, const char *text, uint
 {
 	char line[LINE_BYTES_MAX + 80];
 	struct timeval tv;
+	bool wanted = false;
 
 	gettimeofday(&tv, NULL);
 	pthread_mutex_lock(&hub->lock);
@@ -201,9 +202,13 @@ static void hub_put(struct watch_hub *hub, uint32_t kind, const char *text, uint
 	memcpy(line + prefix, text, length);
 	length += (uint32_t)prefix;
 	line[length++] = '\n';
-	for (struct watcher *wr = hub->watchers; wr != NULL; wr = wr->next)
-		if (wr->kinds & kind)
+	for (struct watcher *wr = hub->watchers; wr != NULL; wr = wr->next) {
+		if (wr->kinds & kind) {
 			watcher_put(hub, wr, line, length);
+			wanted = true;
+		}
+	}
+	hub->written_count += wanted;
 	pthread_mutex_unlock(&hub->lock);
 }
 
@@ -344,10 +349,16 @@ void watch_store(struct conn *c, const struct request *rq, enum store_result res
 
 void watch_delete(struct conn *c, const struct request *rq)
 {
+	static const char *const names[VERB_COUNT] = {
+		[VERB_DELETE] = "delete",
+		[VERB_META_DELETE] = "md",
+		[VERB_SET] = "set",
+		[VERB_META_SET] = "ms",
+	};
 	char key[KEY_TEXT_BYTES];
 
 	hub_print(c->worker->server->watch, WATCH_DELETIONS, "type=deleted key=%s cmd=%s clsid=0 cfd=%d size=0 reason=deleted",
-		  key_text(key, rq->key, rq->key_length), rq->verb == VERB_META_DELETE ? "md" : "delete", conn_fd(c));
+		  key_text(key, rq->key, rq->key_length), names[rq->verb], conn_fd(c));
 }
 
 static void watch_eviction(struct watch_hub *hub, const struct item_view *view)

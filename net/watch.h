@@ -39,11 +39,13 @@ struct worker;
 
 struct watch_hub {
 	struct server *server; /* const */
-	/* atomic: relaxed; what at least one watcher wants */
-	_Atomic uint32_t kinds;
+	/* atomic: relaxed */
+	_Atomic uint32_t kinds; /* what at least one watcher wants */
 	_Atomic uint32_t watcher_count;
-	_Atomic uint64_t skipped_count;
+	/* lines, ever: made because somebody wanted them; put into a watcher's ring; or skipped there */
+	_Atomic uint64_t written_count;
 	_Atomic uint64_t sent_count;
+	_Atomic uint64_t skipped_count;
 	/* under lock */
 	pthread_mutex_t lock;
 	struct watcher *watchers;
@@ -77,6 +79,7 @@ void watch_wake(struct worker *w);
 
 void watch_fetch(struct conn *c, const struct request *rq, const struct item_view *view);
 void watch_store(struct conn *c, const struct request *rq, enum store_result result);
+/* watch_delete: by delete, md, or a set or ms that was refused. */
 void watch_delete(struct conn *c, const struct request *rq);
 void watch_conn_new(struct conn *c);
 void watch_conn_close(struct conn *c);

@@ -54,6 +54,7 @@ struct worker {
 	struct conn **ready_tail;
 	struct conn *connections;  /* all of this worker's */
 	_Atomic uint32_t blocked_count; /* connections that wait for their client to read; stats look */
+	bool follows;              /* of the last batch, much led through weak references */
 	bool batch_rewinds;        /* its requests can be parsed again */
 	unsigned index;
 	bool stopping;

@@ -69,18 +69,24 @@ static void room_remove(struct block_table *bt, uint32_t page)
 		bt->pages[pg->older].newer = pg->newer;
 }
 
+/* Charges an array up to so many bytes, if it is not yet charged so far. */
+static bool charge_array(struct block_table *bt, uint32_t *charged_bytes, uint32_t bytes)
+{
+	uint32_t needed = ALIGN_UP(bytes, (uint32_t)OS_PAGE_BYTES);
+
+	if (needed <= *charged_bytes)
+		return true;
+	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - *charged_bytes))
+		return false;
+	*charged_bytes = needed;
+	return true;
+}
+
 /* Charges the descriptor of this page, the first time. */
 static bool charge_descriptor(struct block_table *bt, uint32_t page)
 {
-	uint32_t needed = ALIGN_UP((uint32_t)((page + 1) * sizeof(struct block_page)),
-	                           (uint32_t)OS_PAGE_BYTES);
-
-	if (needed <= bt->pages_charged_bytes)
-		return true;
-	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - bt->pages_charged_bytes))
-		return false;
-	bt->pages_charged_bytes = needed;
-	return true;
+	return charge_array(bt, &bt->pages_charged_bytes,
+	                    (page + 1) * (uint32_t)sizeof(struct block_page));
 }
 
 static bool page_open(struct block_table *bt)
@@ -170,14 +176,7 @@ static void chain_deal(struct block_table *bt, uint32_t chain)
 
 static bool charge_heads(struct block_table *bt, uint32_t count)
 {
-	uint32_t needed = ALIGN_UP(count * (uint32_t)sizeof(uint32_t), (uint32_t)OS_PAGE_BYTES);
-
-	if (needed <= bt->heads_charged_bytes)
-		return true;
-	if (!budget_take(bt->budget, ACCOUNT_REFERENCES, needed - bt->heads_charged_bytes))
-		return false;
-	bt->heads_charged_bytes = needed;
-	return true;
+	return charge_array(bt, &bt->heads_charged_bytes, count * (uint32_t)sizeof(uint32_t));
 }
 
 /* One head more for each block more than there are heads: the chains stay at one block on average. */
@@ -251,7 +250,7 @@ struct block *block_new(struct block_table *bt, uint64_t hash, uint32_t item)
 	struct block *b = page_pop(bt, bt->room_head);
 
 	b->hash = (uint32_t)hash;
-	b->references = b->holds = b->versions = b->inner = b->link = b->search = 0;
+	b->references = b->holds = b->versions = b->inner = b->link = b->search = b->told = 0;
 	atomic_store_explicit(&b->item, item, memory_order_relaxed);
 	atomic_store_explicit(&b->expiry, 0, memory_order_relaxed);
 	atomic_store_explicit(&b->version, 1, memory_order_relaxed);
@@ -288,6 +287,7 @@ void block_end(struct block_table *bt, struct block *b)
 void block_free(struct block_table *bt, struct block *b)
 {
 	assert(b->references == 0);
+	assert(b->told == 0);
 	if (!(block_state(b) & BLOCK_DEAD))
 		table_remove(bt, b);
 	bt->block_count--;

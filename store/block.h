@@ -43,7 +43,7 @@ struct block {
 	_Atomic uint32_t state;
 	uint32_t next;            /* under lock: in the table's chain, or in its page's free list */
 	_Atomic uint64_t version; /* counts the changes of the value; 64 bits do not come round */
-	_Atomic uint64_t checked; /* see references.c, written by searches */
+	_Atomic uint64_t checked; /* see reference_sound.c, written by searches */
 	/* under lock */
 	uint32_t hash;       /* low half of the key's */
 	uint32_t references; /* of all kinds: they keep the block */
@@ -52,7 +52,7 @@ struct block {
 	uint32_t inner;      /* collector: of the holds, those of entries that are held themselves */
 	uint32_t link;       /* collector's list */
 	uint32_t search;     /* list of the search that is under way */
-	uint32_t zero;
+	uint32_t told;       /* the weak reference that keeps the way to the item in itself, 0: none */
 };
 _Static_assert(sizeof(struct block) == CACHE_LINE_BYTES, "a reader touches one line");
 

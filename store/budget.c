@@ -20,6 +20,7 @@ void budget_init(struct budget *b, uint64_t limit_bytes, uint32_t spare_share)
 	atomic_init(&b->limit_bytes, limit_bytes + BUDGET_ALLOWANCE_BYTES);
 	atomic_init(&b->used_bytes, 0);
 	atomic_init(&b->peak_bytes, 0);
+	atomic_init(&b->claimed_bytes, 0);
 	for (unsigned i = 0; i < ACCOUNT_COUNT; i++)
 		atomic_init(&b->account_bytes[i], 0);
 }
@@ -43,9 +44,8 @@ static uint64_t limit_of(const struct budget *b, enum account account)
 	return spares ? limit - limit / b->spare_share : limit;
 }
 
-bool budget_take(struct budget *b, enum account account, uint64_t bytes)
+static bool take_within(struct budget *b, enum account account, uint64_t bytes, uint64_t limit)
 {
-	uint64_t limit = limit_of(b, account);
 	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
 
 	do {
@@ -55,6 +55,26 @@ bool budget_take(struct budget *b, enum account account, uint64_t bytes)
 	                                                memory_order_relaxed, memory_order_relaxed));
 	atomic_fetch_add_explicit(&b->account_bytes[account], bytes, memory_order_relaxed);
 	note_peak(b, used + bytes);
+	return true;
+}
+
+bool budget_take(struct budget *b, enum account account, uint64_t bytes)
+{
+	uint64_t claimed = atomic_load_explicit(&b->claimed_bytes, memory_order_relaxed);
+
+	return take_within(b, account, bytes, limit_of(b, account) - MIN(claimed, limit_of(b, account)));
+}
+
+void budget_claim(struct budget *b, uint64_t bytes)
+{
+	atomic_store_explicit(&b->claimed_bytes, bytes, memory_order_relaxed);
+}
+
+bool budget_take_claimed(struct budget *b, enum account account, uint64_t bytes)
+{
+	if (!take_within(b, account, bytes, limit_of(b, account)))
+		return false;
+	budget_claim(b, 0);
 	return true;
 }
 
@@ -102,6 +122,14 @@ void budget_set_limit(struct budget *b, uint64_t limit_bytes)
 {
 	atomic_store_explicit(&b->limit_bytes, limit_bytes + BUDGET_ALLOWANCE_BYTES,
 	                      memory_order_relaxed);
+}
+
+uint64_t budget_least_for(const struct budget *b, uint64_t used_bytes)
+{
+	/* The inverse of limit_of, rounded up. */
+	uint64_t limit = b->spare_share ? used_bytes + used_bytes / (b->spare_share - 1) + 1 : used_bytes;
+
+	return limit > BUDGET_ALLOWANCE_BYTES ? limit - BUDGET_ALLOWANCE_BYTES : 0;
 }
 
 const char *account_label(enum account account)

@@ -45,6 +45,7 @@ struct budget {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t limit_bytes;
 	_Atomic uint64_t used_bytes;
 	_Atomic uint64_t peak_bytes;
+	_Atomic uint64_t claimed_bytes; /* of the limit, see budget_claim */
 	_Atomic uint64_t account_bytes[ACCOUNT_COUNT];
 	/* const after init: the cache leaves one part in so many of the limit to the process, 0: nothing */
 	uint32_t spare_share;
@@ -59,12 +60,21 @@ bool budget_take(struct budget *b, enum account account, uint64_t bytes);
 void budget_charge(struct budget *b, enum account account, uint64_t bytes);
 void budget_give(struct budget *b, enum account account, uint64_t bytes);
 
+/* budget_claim: keeps so many bytes from all but who claims them: what is given back from here on is
+ * not gone before budget_take_claimed, which ends the claim where it is true. One thread, one claim;
+ * of 0: none. */
+void budget_claim(struct budget *b, uint64_t bytes);
+bool budget_take_claimed(struct budget *b, enum account account, uint64_t bytes);
+
 uint64_t budget_limit(const struct budget *b);   /* with the allowance */
 uint64_t budget_used(const struct budget *b);
 uint64_t budget_account(const struct budget *b, enum account account);
 /* Bytes over the limit (after it was lowered), or 0. */
 uint64_t budget_excess(const struct budget *b);
 void budget_set_limit(struct budget *b, uint64_t limit_bytes);
+/* budget_least_for: the least limit (without the allowance) under which the cache may have grown to where so
+ * many bytes are used. */
+uint64_t budget_least_for(const struct budget *b, uint64_t used_bytes);
 
 const char *account_label(enum account account);
 const char *account_text(enum account account);

@@ -1,5 +1,7 @@
 #include "store/curve.h"
 
+#include <math.h>
+
 #include "store/internal.h"
 
 /* One slice: at some 0.7 us an event a third of a millisecond. */
@@ -8,12 +10,12 @@
 #define EVENTS_PER_SECOND_MAX 32768u
 /* So many at once: at this pace a ring could be full in a tenth of a second. */
 #define BUSY_EVENTS (MRC_RING_ENTRIES / 4)
-/* What is charged ahead, as a share of the most, so that a lane finds its memory when it asks. */
-#define PURSE_SHARE 16u
-#define PURSE_PAGES 2u
+/* Pages given up for it in one slice. */
+#define PURSE_PAGES 8u
+/* What took the rate down must be gone for so long before the simulation begins anew with the first one. */
+#define RAISE_SECONDS (2 * CURVE_HALF_SECONDS)
 /* An item's share of the index. */
 #define INDEX_BYTES 8u
-#define ADVICE_SECONDS 60u
 
 /* ---- memory ---- */
 
@@ -22,24 +24,31 @@ static struct budget *budget_of(struct curve *c)
 	return &container_of(c, struct store, curve)->budget;
 }
 
+/* All that it may ever take is charged before it begins, and until it stops: in a full cache nothing is to
+ * be had in the middle of an event, and a lane that is refused memory simulates a smaller cache. */
+static uint64_t purse_wanted(const struct curve *c)
+{
+	return c->most_bytes > c->mrc.used_bytes ? c->most_bytes - c->mrc.used_bytes : 0;
+}
+
+static bool is_secured(const struct curve *c)
+{
+	return c->purse_bytes >= purse_wanted(c);
+}
+
 static bool take(void *context, uint64_t bytes)
 {
 	struct curve *c = context;
 
-	if (bytes > c->purse_bytes) {
-		if (!budget_take(budget_of(c), ACCOUNT_EVICTION, bytes - c->purse_bytes))
-			return false;
-		c->purse_bytes = bytes;
-	}
+	if (bytes > c->purse_bytes)
+		return false;
 	c->purse_bytes -= bytes;
 	return true;
 }
 
-static uint64_t purse_wanted(const struct curve *c)
+static void give(void *context, uint64_t bytes)
 {
-	uint64_t left = c->most_bytes > c->mrc.used_bytes ? c->most_bytes - c->mrc.used_bytes : 0;
-
-	return MIN(c->most_bytes / PURSE_SHARE, left);
+	((struct curve *)context)->purse_bytes += bytes;
 }
 
 static void trim_purse(struct curve *c, uint64_t wanted)
@@ -50,25 +59,30 @@ static void trim_purse(struct curve *c, uint64_t wanted)
 	c->purse_bytes = wanted;
 }
 
-static void give(void *context, uint64_t bytes)
+/* A page's worth. A full cache has it only where a page is given up, and others wait for that, too. */
+static bool fill_step(struct store_thread *st, struct curve *c)
 {
-	struct curve *c = context;
+	uint64_t bytes = MIN(purse_wanted(c) - c->purse_bytes, st->store->slab.page_bytes);
+	struct budget *b = budget_of(c);
 
+	budget_claim(b, bytes);
+	if (!budget_take_claimed(b, ACCOUNT_EVICTION, bytes) &&
+	    (!st->store->options.evict || !release_page(st, NULL) ||
+	     !budget_take_claimed(b, ACCOUNT_EVICTION, bytes))) {
+		budget_claim(b, 0);
+		return false;
+	}
 	c->purse_bytes += bytes;
-	trim_purse(c, purse_wanted(c));
+	return true;
 }
 
-/* A full cache has memory only where a page is given up for it. */
-static void fill_purse(struct store_thread *st, struct curve *c)
+/* True when it is worth trying again. */
+static bool fill_purse(struct store_thread *st, struct curve *c)
 {
-	uint64_t wanted = purse_wanted(c);
-
-	for (unsigned i = 0; c->purse_bytes < wanted; i++) {
-		if (budget_take(budget_of(c), ACCOUNT_EVICTION, wanted - c->purse_bytes))
-			c->purse_bytes = wanted;
-		else if (i == PURSE_PAGES || !st->store->options.evict || !release_page(st, NULL))
-			return;
-	}
+	for (unsigned i = 0; !is_secured(c); i++)
+		if (i == PURSE_PAGES || !fill_step(st, c))
+			return i > 0;
+	return false;
 }
 
 /* ---- what the threads tell ---- */
@@ -81,7 +95,7 @@ static uint64_t weight_of(const struct store *s, uint32_t reference)
 	if (sc->big && it->next)
 		return item_stored_bytes(sc, it) + INDEX_BYTES;
 	/* What a policy keeps beside the chunk is added by lane. */
-	return s->slab.page_bytes / sc->chunks_per_page - s->policy->side_bytes + INDEX_BYTES;
+	return s->slab.page_bytes / sc->chunks_per_page - sc->space.side_bytes + INDEX_BYTES;
 }
 
 void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference)
@@ -106,17 +120,18 @@ static bool drain(struct store *s, struct curve *c, uint32_t now)
 
 		while (mrc_ring_pop(ring, &kind, &hash, &weight)) {
 			mrc_event(&c->mrc, kind, hash, weight);
-			c->event_count++;
 			if (--left == 0)
 				break;
 		}
 		if (SLICE_EVENTS - left >= BUSY_EVENTS)
 			c->busy_until = now + 2;
 		if (left == 0)
-			return true;
+			break;
 		c->next_thread = (c->next_thread + 1) % s->thread_count;
 	}
-	return false;
+	c->event_count += SLICE_EVENTS - left;
+	c->events_to_expect += SLICE_EVENTS - left;
+	return left == 0;
 }
 
 static bool anything_waits(const struct store *s)
@@ -131,7 +146,7 @@ static bool anything_waits(const struct store *s)
 	return false;
 }
 
-/* ---- once a second ---- */
+/* ---- what was made of them ---- */
 
 static uint64_t read_counter(const counter *c)
 {
@@ -157,30 +172,61 @@ static void count_requests(const struct store *s, uint64_t made[MRC_OUTCOMES], u
 	made[MRC_HOT] = hits - made[MRC_HIT];
 }
 
-/* What was dropped is no part of the sample: as if the requests had not been made. */
+static void forget_requests(struct store *s, struct curve *c)
+{
+	count_requests(s, c->made, &c->dropped);
+	c->events_to_expect = 0;
+}
+
+/* Of all that were made since the last time, those that the sample stands for. What was dropped is no part
+ * of it: as if the requests had not been made. */
 static void expect_requests(struct store *s, struct curve *c)
 {
-	uint64_t made[MRC_OUTCOMES], dropped;
-	double since[MRC_OUTCOMES];
+	uint64_t before[MRC_OUTCOMES], dropped = c->dropped;
+	double since[MRC_OUTCOMES], kept = 1;
 
-	count_requests(s, made, &dropped);
-	uint64_t lost = dropped - c->dropped;
-	double kept = (double)c->event_count / (double)MAX(1, c->event_count + lost);
+	memcpy(before, c->made, sizeof(before));
+	count_requests(s, c->made, &c->dropped);
+	uint64_t lost = c->dropped - dropped;
 
+	if (lost)
+		kept = (double)c->events_to_expect / (double)(c->events_to_expect + lost);
 	for (unsigned i = 0; i < MRC_OUTCOMES; i++) {
 		/* The counters of several threads are no snapshot: one may be ahead of another's. */
-		int64_t delta = (int64_t)(made[i] - c->made[i]);
+		int64_t delta = (int64_t)(c->made[i] - before[i]);
 
-		since[i] = delta > 0 && c->mrc.running ? (double)delta * kept : 0;
-		c->made[i] = made[i];
+		since[i] = delta > 0 ? (double)delta * kept : 0;
 	}
 	mrc_expect(&c->mrc, since);
-	c->dropped = dropped;
-	/* What is lost before anybody knew how fast they come is no reason. */
-	if (c->event_count > EVENTS_PER_SECOND_MAX || (lost * 4 > c->event_count && c->was_busy))
+	c->lost_count += lost;
+	c->events_to_expect = 0;
+}
+
+/* ---- once a second ---- */
+
+static void stop(struct curve *c)
+{
+	mrc_stop(&c->mrc);
+	c->mrc.threshold = c->mrc.options.threshold;
+	c->candidate = NULL;
+	c->candidate_looks = 0;
+	forget_requests(container_of(c, struct store, curve), c);
+}
+
+/* They come too fast; what is lost before anybody knew how fast they come is no reason. Where the reason
+ * is gone for long it begins anew. */
+static void set_rate(struct curve *c, uint32_t now)
+{
+	uint64_t times = c->mrc.options.threshold / MAX(1, c->mrc.threshold);
+
+	if (c->event_count > EVENTS_PER_SECOND_MAX || (c->lost_count * 4 > c->event_count && c->was_busy))
 		mrc_lower_rate(&c->mrc);
+	if (times == 1 || !mrc_fits(&c->mrc) || c->event_count * times > EVENTS_PER_SECOND_MAX / 2)
+		c->slow_second = now;
+	else if (now - c->slow_second >= RAISE_SECONDS)
+		stop(c);
 	c->was_busy = c->busy_until != 0;
-	c->event_count = 0;
+	c->event_count = c->lost_count = 0;
 }
 
 /* Fixed is what is neither items nor index nor a policy's. The operator's budget is without the allowance,
@@ -205,11 +251,14 @@ static bool is_better(const struct mrc_report *report, const struct policy_ops *
                       const struct policy_ops *policy)
 {
 	/* The running policy's curve comes first. */
-	double misses = report->requests * report->points[MRC_FACTOR_ONE].miss_ratio;
+	const struct mrc_point *now = &report->points[MRC_FACTOR_ONE];
+	double misses = report->requests * now->miss_ratio;
 	double gain = policy ? mrc_gain(report, running, policy) : 0;
+	double saved = gain * now->miss_ratio;
 
 	return report->requests >= CURVE_ADVICE_REQUESTS && gain >= CURVE_ADVICE_GAIN &&
-	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS;
+	       gain * gain * misses >= CURVE_ADVICE_DEVIATIONS * CURVE_ADVICE_DEVIATIONS &&
+	       saved * saved * now->keys >= CURVE_ADVICE_KEY_ERROR * CURVE_ADVICE_KEY_ERROR;
 }
 
 /* A candidate stays while it is good enough, though others that are as good may be ahead now and then. */
@@ -217,34 +266,35 @@ static void think(struct curve *c, const struct policy_ops *running, uint32_t no
 {
 	struct mrc_report report;
 
-	if (now - c->advice_second < ADVICE_SECONDS)
+	if (now - c->advice_second < CURVE_LOOK_SECONDS)
 		return;
 	c->advice_second = now;
 	mrc_report(&c->mrc, &report);
 	if (is_better(&report, running, c->candidate)) {
 		c->candidate_gain = mrc_gain(&report, running, c->candidate);
-		c->candidate_minutes++;
+		c->candidate_looks++;
 		return;
 	}
 	c->candidate = is_better(&report, running, report.best) ? report.best : NULL;
 	c->candidate_gain = report.gain;
-	c->candidate_minutes = 0;
+	c->candidate_looks = c->candidate != NULL;
 }
 
 static void curve_second(struct store *s, struct curve *c, uint32_t now)
 {
 	if (now < c->second) /* debugtime moved it back */
-		c->half_second = c->advice_second = now;
+		c->half_second = c->advice_second = c->slow_second = now;
 	c->second = now;
 	set_budget(s, c);
-	expect_requests(s, c);
+	set_rate(c, now);
 	if (now >= c->busy_until)
 		c->busy_until = 0;
 	if (now - c->half_second >= CURVE_HALF_SECONDS) {
 		mrc_halve(&c->mrc);
+		mrc_shrink(&c->mrc);
 		c->half_second = now;
 	}
-	think(c, s->policy, now);
+	think(c, c->mrc.options.policy, now);
 }
 
 /* ---- slices ---- */
@@ -259,7 +309,7 @@ static void publish(struct store *s, struct curve *c)
 	struct store_curve curve = {
 		.enabled = is_on(s, c),
 		.dropped = c->dropped - c->dropped_before,
-		.advice = c->candidate_minutes >= CURVE_ADVICE_MINUTES ? c->candidate : NULL,
+		.advice = curve_better_policy(s),
 		.advice_gain = c->candidate_gain,
 	};
 
@@ -271,20 +321,12 @@ static void publish(struct store *s, struct curve *c)
 	                      memory_order_relaxed);
 }
 
-static void stop(struct curve *c)
-{
-	mrc_stop(&c->mrc);
-	c->mrc.threshold = c->mrc.options.threshold;
-	c->candidate = NULL;
-	c->candidate_minutes = 0;
-	trim_purse(c, 0);
-}
-
 /* What was asked for since the last slice. */
-static void obey(struct curve *c)
+static void obey(struct store *s, struct curve *c)
 {
 	/* acquire: pairs with the release in store_curve_reset, whose report must not come back */
 	if (atomic_exchange_explicit(&c->reset_wanted, false, memory_order_acquire)) {
+		forget_requests(s, c);
 		mrc_reset(&c->mrc);
 		c->dropped_before = c->dropped;
 	}
@@ -292,26 +334,40 @@ static void obey(struct curve *c)
 		mrc_clear(&c->mrc);
 }
 
-void curve_feed(struct store_thread *st)
+bool curve_feed(struct store_thread *st)
 {
 	struct store *s = st->store;
 	struct curve *c = &s->curve;
+	bool more = false;
 
-	if (budget_excess(&s->budget) > 0)
+	if (!is_on(s, c))
 		trim_purse(c, 0);
-	else if (is_on(s, c) && anything_waits(s))
-		fill_purse(st, c);
+	/* One that does not evict gives up nothing later on. */
+	else if (c->mrc.running || anything_waits(s) || !s->options.evict)
+		more = fill_purse(st, c);
+	trim_purse(c, purse_wanted(c));
+	return more;
 }
 
-/* Where memory was refused it is asked for again in another second. */
-static void start(struct curve *c, uint32_t now)
+/* False: what waits stays where it is, and what finds its ring full is counted as dropped. */
+static bool may_run(struct store *s, struct curve *c, uint32_t now)
 {
-	if (c->failed_second == now)
-		return;
-	if (mrc_start(&c->mrc) != STATUS_OK) {
+	if (!is_secured(c))
+		return false;
+	/* Without address space it is tried again in another second. */
+	if (!c->mrc.running && c->failed_second != now && mrc_start(&c->mrc) != STATUS_OK)
 		c->failed_second = now;
-		trim_purse(c, 0);
-	}
+	return c->mrc.running;
+}
+
+/* How many requests were made is counted when all that were sampled have been simulated. */
+static bool simulate(struct store *s, struct curve *c, uint32_t now)
+{
+	bool more = anything_waits(s) && may_run(s, c, now) && drain(s, c, now);
+
+	if (c->mrc.running && !anything_waits(s))
+		expect_requests(s, c);
+	return more;
 }
 
 bool curve_step(struct store *s, uint32_t now)
@@ -321,26 +377,25 @@ bool curve_step(struct store *s, uint32_t now)
 
 	if (now != c->second)
 		curve_second(s, c, now);
-	obey(c);
+	obey(s, c);
 	if (c->mrc.used_bytes > c->most_bytes)
 		stop(c);
-	if (is_on(s, c) && anything_waits(s)) {
-		if (!c->mrc.running)
-			start(c, now);
-		more = drain(s, c, now);
-	}
+	if (is_on(s, c))
+		more = simulate(s, c, now);
+	else
+		forget_requests(s, c);
 	publish(s, c);
 	return more;
 }
 
 /* ---- life, answers ---- */
 
-void curve_init(struct store *s)
+static void init_simulation(struct store *s, const struct policy_ops *policy)
 {
 	uint32_t one_in = s->options.curve_one_in ? s->options.curve_one_in : CURVE_ONE_IN;
 	struct curve *c = &s->curve;
 	struct mrc_options o = {
-		.policy = s->policy,
+		.policy = policy,
 		.others = true,
 		.policy_bytes = true,
 		.keys_max = CURVE_KEYS_MAX,
@@ -348,15 +403,32 @@ void curve_init(struct store *s)
 		.memory = { take, give, c },
 	};
 
-	lock_init(&c->lock);
 	mrc_init(&c->mrc, &o);
 	set_budget(s, c);
 	publish(s, c);
 }
 
+void curve_init(struct store *s)
+{
+	lock_init(&s->curve.lock);
+	init_simulation(s, running_policy(s));
+}
+
+void curve_change_policy(struct store *s, const struct policy_ops *policy)
+{
+	stop(&s->curve);
+	init_simulation(s, policy);
+}
+
+const struct policy_ops *curve_better_policy(const struct store *s)
+{
+	return s->curve.candidate_looks >= CURVE_ADVICE_LOOKS ? s->curve.candidate : NULL;
+}
+
 void curve_fini(struct store *s)
 {
 	stop(&s->curve);
+	trim_purse(&s->curve, 0);
 }
 
 bool store_curve_is_busy(const struct store *s)
@@ -377,10 +449,10 @@ void store_curve_reset(struct store *s)
 
 	lock_acquire(&c->lock);
 	c->published.dropped = 0;
-	c->published.report.requests = 0;
+	c->published.report.requests = c->published.report.older = 0;
 	c->published.report.gain = 0;
 	for (unsigned i = 0; i < c->published.report.lane_count; i++)
-		c->published.report.points[i].miss_ratio = 0;
+		c->published.report.points[i].miss_ratio = NAN;
 	lock_release(&c->lock);
 	atomic_store_explicit(&c->reset_wanted, true, memory_order_release);
 }

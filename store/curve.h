@@ -4,8 +4,9 @@
  *   store_get, store_touch, a write, a delete --sampled key--> ring of the thread --store_maintain--> mrc
  *
  * A request of a key that is not sampled costs one compare. The simulation runs on the maintaining
- * thread, in slices. Its memory is charged to ACCOUNT_EVICTION, grows as keys are sampled and is at most
- * CURVE_SHARE of the budget and CURVE_BYTES_MAX; below CURVE_BYTES_LEAST there are no curves.
+ * thread, in slices. Its memory is charged to ACCOUNT_EVICTION with the first sampled request, all that it
+ * may ever take: a part in CURVE_SHARE of the budget, CURVE_BYTES_MAX at most; below CURVE_BYTES_LEAST there
+ * are no curves. Until it is charged nothing is simulated, and what the rings cannot hold is dropped.
  *
  * Requests are gets and touches. A key that expires is gone from the simulation once the store itself has
  * removed it, so an item that only a larger cache would still hold is thought to live on.
@@ -29,16 +30,20 @@ struct store_curve {
 	struct mrc_report report;
 	uint64_t dropped; /* sampled requests that found their ring full, since the last reset */
 	/* A policy that would have missed at least CURVE_ADVICE_GAIN less than the running one, and by more
-	 * misses than chance, for CURVE_ADVICE_MINUTES in a row, and that was the best when they began;
-	 * NULL if there is none. */
+	 * misses than chance, at CURVE_ADVICE_LOOKS looks in a row, and that was the best at the first;
+	 * NULL if there is none. What policy_follows_curves follows. */
 	const struct policy_ops *advice;
 	double advice_gain; /* share of the running policy's misses, at the last look */
 };
 
-#define CURVE_ADVICE_GAIN 0.01
-#define CURVE_ADVICE_MINUTES 5u
+#define CURVE_ADVICE_GAIN 0.02
+#define CURVE_LOOK_SECONDS 5u
+#define CURVE_ADVICE_LOOKS 6u
 #define CURVE_ADVICE_REQUESTS 1000.0 /* sampled, at least */
 #define CURVE_ADVICE_DEVIATIONS 3.0  /* misses saved, in square roots of the sampled misses */
+/* Requests of one key are no independent sample: a curve of n keys is off by 0.2 to 0.4 / sqrt(n) (README of
+ * eviction, Curves). So much the miss ratio must fall, times 1 / sqrt(n). */
+#define CURVE_ADVICE_KEY_ERROR 0.5
 
 /* The maintaining thread: store_maintain should be called again in some 20 ms, or sampled requests will
  * be dropped. */

@@ -96,6 +96,7 @@ static bool basis_find(struct store_thread *st, struct basis *bs)
 		.generation = word_generation(word),
 	};
 	bs->spec.references = item_shape(bs->view.item, sc->big, word);
+	bs->spec.references.weak = bs->view.weak;
 	bs->spec.client_flags = bs->view.client_flags;
 	bs->spec.expiry = bs->view.expiry;
 	bs->spec.marks = bs->view.marks & ITEM_KEY_BINARY;
@@ -309,16 +310,30 @@ enum store_result rebuild(struct store_thread *st, const char *key, size_t key_l
 
 /* ---- arithmetic ---- */
 
-#define NUMBER_DIGITS_MAX 20u
+#define NUMBER_BYTES_MAX 20u
 
-/* A decimal number of up to 20 digits, trailing spaces allowed (decr leaves them). */
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* What memcached takes for a number, which is what strtoull takes: white space and a sign may come first (a
+ * minus where the result, counted round from 2^64, has no top bit), and anything behind white space or a zero
+ * byte. decr leaves spaces behind. */
 static bool parse_number(const char *text, uint32_t length, uint64_t *out)
 {
 	uint64_t value = 0;
 	uint32_t i = 0;
 
-	if (length == 0 || length > NUMBER_DIGITS_MAX)
+	if (length == 0 || length > NUMBER_BYTES_MAX)
 		return false;
+	while (i < length && is_space(text[i]))
+		i++;
+	bool negative = i < length && text[i] == '-';
+
+	i += i < length && (text[i] == '-' || text[i] == '+');
+	uint32_t first = i;
+
 	for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
 		uint64_t digit = (uint64_t)(text[i] - '0');
 
@@ -326,13 +341,10 @@ static bool parse_number(const char *text, uint32_t length, uint64_t *out)
 			return false;
 		value = value * 10 + digit;
 	}
-	if (i == 0)
+	if (i == first || (i < length && text[i] != '\0' && !is_space(text[i])))
 		return false;
-	for (; i < length; i++)
-		if (text[i] != ' ')
-			return false;
-	*out = value;
-	return true;
+	*out = negative ? 0 - value : value;
+	return !negative || *out >> 63 == 0;
 }
 
 static void write_number(struct arithmetic_args *args, uint64_t old, uint32_t old_length)
@@ -354,6 +366,9 @@ static enum store_result arithmetic_once(struct store_thread *st, struct basis *
 
 	if (!basis_find(st, bs))
 		return STORE_NOT_FOUND;
+	/* Before the unique, as in memcached; what is in a value comes after it. */
+	if (bs->view.value_length == 0)
+		return STORE_NON_NUMERIC;
 	if (args->has_compare && store_view_cas(st, &bs->view) != args->compare_cas)
 		return STORE_EXISTS;
 	if (bs->view.weak || bs->view.part_length != bs->view.value_length ||

@@ -83,7 +83,7 @@ struct index {
 	uint32_t charged_buckets;
 	uint32_t spare_count; /* overflow buckets held for a split or merge */
 	uint32_t spares[INDEX_CHAIN_MAX];
-	_Atomic bool wants_memory; /* a split failed for want of budget */
+	_Atomic bool wants_memory; /* a split or an entry failed for want of budget; whoever looks clears it */
 	/* flush sweep; the maintaining thread or a second flush, under resize_lock */
 	uint32_t sweep_next;
 	_Atomic bool sweep_active; /* read without the lock by who looks for memory */
@@ -207,6 +207,8 @@ bool index_any(const struct index *ix, struct bucket *locked, struct index_slot 
 /* index_adjust: adds to the count and grows the table by a few buckets if it is too full. Any
  * thread, no bucket locked. */
 void index_adjust(struct index *ix, int64_t delta, void *thread_context);
+/* index_feed: takes memory ahead for buckets and overflow buckets, after wants_memory said that there was none. */
+void index_feed(struct index *ix);
 /* index_shrink: up to `max_steps` merges while the table is too empty. Returns merges made. */
 unsigned index_shrink(struct index *ix, unsigned max_steps, void *thread_context);
 /* index_collapse: makes a huge page of the stretch of the buckets, see region_collapse; any thread. */
@@ -222,8 +224,13 @@ bool index_flush(struct index *ix);
 bool index_flush_sweep(struct index *ix, unsigned max_buckets, unsigned max_entries,
                        void *thread_context);
 
+/* ---- counts ---- */
+
 uint64_t index_bytes(const struct index *ix);
-uint32_t index_bucket_count(const struct index *ix);
+static inline uint32_t index_bucket_count(const struct index *ix)
+{
+	return atomic_load_explicit(&((struct index *)ix)->bucket_count, memory_order_relaxed);
+}
 
 /* index_check: asserts the invariants and calls `visit` for each entry; no other thread active. */
 uint64_t index_check(struct index *ix, void (*visit)(void *context, uint32_t reference, uint64_t hash),

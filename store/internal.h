@@ -29,6 +29,7 @@
 #include "store/slab.h"
 #include "store/store.h"
 
+#define LIMIT_MIN_BYTES (1u << 20)
 #define STOCK_CHUNKS 64u
 #define STOCK_BYTES 8192u     /* a stock holds less of large chunks: one at least */
 #define LIMBO_CHUNKS 4096u
@@ -106,6 +107,9 @@ struct store_thread {
 	/* its thread only */
 	uint32_t now;
 	int32_t count_delta;     /* entries added and not yet told to the index */
+	uint32_t sight;          /* counts safe points, see sight_begin */
+	uint32_t follows;        /* of weak references, see store_take_follows */
+	uint32_t refused_second; /* the last in which there was no memory after all patience; 0: none */
 	uint32_t drain_seen;     /* store->drain_generation when the stocks were last looked through */
 	struct limbo limbo;
 	struct stock stocks[SLAB_CLASS_MAX];
@@ -130,7 +134,9 @@ struct curve {
 	uint64_t most_bytes;
 	uint64_t purse_bytes;  /* charged, not yet taken */
 	uint64_t event_count;  /* in this second */
-	uint64_t made[MRC_OUTCOMES]; /* requests in all, as of the last second */
+	uint64_t lost_count;   /* in this second */
+	uint64_t events_to_expect; /* since the requests were counted */
+	uint64_t made[MRC_OUTCOMES]; /* requests in all, when they were counted */
 	uint64_t dropped;
 	uint64_t dropped_before; /* the last reset */
 	uint32_t second;
@@ -138,8 +144,9 @@ struct curve {
 	uint32_t advice_second;
 	uint32_t busy_until;    /* a second, 0: not busy; see store_curve_is_busy */
 	bool was_busy;         /* a second ago */
-	uint32_t failed_second; /* no memory to start with then */
-	uint32_t candidate_minutes;
+	uint32_t failed_second; /* it could not start then */
+	uint32_t slow_second;   /* the last with a reason for a lower rate */
+	uint32_t candidate_looks;
 	const struct policy_ops *candidate; /* for the advice */
 	double candidate_gain;
 	unsigned next_thread;  /* whose ring is drained next */
@@ -160,10 +167,20 @@ struct dead_sweep {
 	uint64_t events_seen; /* when the pass began */
 };
 
+/* Where the change to another policy stands, see switch.c; the maintaining thread only. */
+struct policy_switch {
+	enum { SWITCH_NONE, SWITCH_GRACE, SWITCH_PAGES } phase;
+	uint64_t stamp; /* epoch in which threads were told */
+	uint32_t page;  /* next one to change */
+};
+
 struct store {
 	/* const after init */
 	struct store_options options;
-	const struct policy_ops *policy;
+	/* atomic, written by the maintaining thread (switch.c) */
+	_Atomic(const struct policy_ops *) policy;  /* of keys, and of pages that are taken from here on */
+	_Atomic(const struct policy_ops *) settled; /* the same; NULL while pages change from one to another */
+	_Atomic bool wants_hits;                    /* a policy of some page does */
 	_Atomic uint32_t sample_threshold; /* relaxed; changes a few times in a server's life */
 	struct hash_secret secret;
 	unsigned thread_count;
@@ -181,6 +198,7 @@ struct store {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t pinned_bytes;
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
+	_Atomic uint64_t policy_changes; /* begun */
 	_Atomic uint64_t lost_to_moves; /* items that were read, evicted to vacate pages */
 	void (*_Atomic end_seen)(void *context, const struct item_view *view, enum ending ending);
 	void *_Atomic end_context;
@@ -195,9 +213,35 @@ struct store {
 	uint32_t collapse_second; /* no pass before it */
 	uint32_t collapse_refusals; /* in this pass */
 	uint32_t tick;
+	struct policy_switch policy_switch;
 	struct slab slab;
 	struct curve curve;
 };
+
+/* ---- switch.c ---- */
+
+void switch_init(struct store *s, const struct policy_ops *policy);
+/* switch_step: a slice of a change that is under way; true while more is waiting. In a turn of the
+ * maintaining thread; a safe point. */
+bool switch_step(struct store_thread *st);
+
+static inline const struct policy_ops *running_policy(const struct store *s)
+{
+	return atomic_load_explicit(&((struct store *)s)->policy, memory_order_relaxed);
+}
+
+/* settled_policy: the one of every page, NULL while there are two: then nobody works on queues without
+ * their class's lock. */
+static inline const struct policy_ops *settled_policy(const struct store *s)
+{
+	/* acquire: pairs with the release in switch.c, before which every page became this policy's */
+	return atomic_load_explicit(&((struct store *)s)->settled, memory_order_acquire);
+}
+
+static inline bool wants_hits(const struct store *s)
+{
+	return atomic_load_explicit(&((struct store *)s)->wants_hits, memory_order_relaxed);
+}
 
 /* ---- store.c ---- */
 
@@ -261,6 +305,12 @@ static inline void prefetch_notes(const struct chunk_space *sp, uint32_t referen
 
 /* ---- limbo.c ---- */
 
+/* sight_begin: what the thread reads from here on stays readable until the next time. */
+static inline void sight_begin(struct store_thread *st)
+{
+	st->sight++;
+	epoch_enter(&st->store->epoch, st->slot);
+}
 /* quiesce: nothing that this thread read so far is used any more. */
 void quiesce(struct store_thread *st);
 /* retire: the chunk was just taken out of the index, its bucket is still locked. */
@@ -283,7 +333,9 @@ bool ring_room(struct store_thread *st, uint32_t entries);
 /* drain_ring, drain_rings: what one thread did, or all, reaches the policy. */
 void drain_ring(struct store *s, struct ring *ring);
 void drain_rings(struct store *s);
-/* settle_links: what threads linked and unlinked without the lock is counted. */
+/* settle_links: what threads linked and unlinked without the lock is counted; count_links: also that of
+ * a policy that is settled no more. */
+void count_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock);
 void settle_links(struct store *s, struct slab_class *sc) REQUIRES(sc->lock);
 /* note_link: the thread linked (1) or unlinked (-1) a chunk of the class without its lock. */
 static inline void note_link(struct store_thread *st, unsigned class_index, int32_t change)
@@ -311,8 +363,10 @@ uint32_t alloc_spare(struct store_thread *st, struct slab_class *sc);
  * leaves a ghost, proven or not. */
 bool remove_reference(struct store_thread *st, uint32_t reference, enum ending ending);
 enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven);
-/* dead_ending: why an item is over by what it refers to, `otherwise` if it is not. */
+/* dead_ending: why an item is over by what it refers to, `otherwise` if it is not. over_ending: that, or by
+ * its expiry. */
 enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
+enum ending over_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
 /* sweep_dead (dead.c): removes entries that are over by what they refer to; about max_looks are looked
  * at. A safe point. Returns how many were removed; *more: the pass is not through. */
 unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
@@ -331,6 +385,9 @@ bool collect_for_room(struct store_thread *st);
 /* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
  * point. */
 bool evict_batch(struct store_thread *st, struct slab_class *sc);
+/* feed_index: a page makes room for the index, if it could not grow for want of it: else entries of its buckets
+ * would make way for new ones, whatever they are worth. A safe point. */
+bool feed_index(struct store_thread *st);
 /* feed_policy: a page makes room for the policy's queues, which are to move on and grow in a full cache, too.
  * A safe point. */
 bool feed_policy(struct store_thread *st);
@@ -355,10 +412,13 @@ void flush_count(struct store_thread *st);
 
 void curve_init(struct store *s);
 void curve_fini(struct store *s);
-/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it, true while more is
- * waiting; in no turn, since it takes long. Both: the maintaining thread. */
-void curve_feed(struct store_thread *st);
+/* curve_feed: makes room for the simulation; a safe point. curve_step: a slice of it; in no turn, since it
+ * takes long. Both: the maintaining thread; true while more is waiting. */
+bool curve_feed(struct store_thread *st);
 bool curve_step(struct store *s, uint32_t now);
+/* curve_change_policy: begins anew, with another that runs. curve_better_policy: the advice, NULL for none. */
+void curve_change_policy(struct store *s, const struct policy_ops *policy);
+const struct policy_ops *curve_better_policy(const struct store *s);
 /* Is the key one of those whose requests are simulated? */
 static inline bool is_sampled(const struct store_thread *st, uint64_t hash)
 {

@@ -195,14 +195,39 @@ static inline struct reference_shape references_shape(const char *references)
 	return shape;
 }
 
+/* The first four bytes of references that are followed, one at least: the shape, and the lowest of the first
+ * block's number, with its kind. Not of holds alone, which may be given back meanwhile. */
+static inline uint32_t references_begin(const char *references)
+{
+	uint32_t begin;
+
+	memcpy(&begin, references, sizeof(begin));
+	return begin;
+}
+
+#define REFERENCES_SHAPE 0x00ffffffu
+#define REFERENCES_ONE_FOLLOWED 0x00000001u
+#define REFERENCES_ONE_BYTES (REFERENCES_HEADER + 4u)
+
+static inline uint32_t references_bytes(const char *references)
+{
+	/* One weak reference or dependency is the most frequent. */
+	if (likely(references[0] != 0 &&
+	           (references_begin(references) & REFERENCES_SHAPE) == REFERENCES_ONE_FOLLOWED))
+		return REFERENCES_ONE_BYTES;
+	return shape_bytes(references_shape(references));
+}
+
 static inline uint32_t item_fields_bytes(struct item *it, bool big, uint32_t word)
 {
 	if (likely(!(word & WORD_FIELDS)))
 		return 0;
-	uint32_t bytes = flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
+	uint32_t bytes = 0;
 
+	if (word & (WORD_FLAGS_WIDTH | WORD_CAS_GIVEN))
+		bytes = flags_width_bytes(word & WORD_FLAGS_WIDTH) + ((word & WORD_CAS_GIVEN) ? 8 : 0);
 	if (word & WORD_REFERRING)
-		bytes += shape_bytes(references_shape(item_fields(it, big) + bytes));
+		bytes += references_bytes(item_fields(it, big) + bytes);
 	return bytes;
 }
 
@@ -245,6 +270,32 @@ static inline uint64_t item_explicit_cas(struct item *it, bool big, uint32_t wor
 
 	memcpy(&cas, item_fields(it, big) + flags_width_bytes(word & WORD_FLAGS_WIDTH), sizeof(cas));
 	return cas;
+}
+
+/*
+ * The lead of a small item with nothing but a weak reference: where the target's item is, so that a reader
+ * need not ask the control block. It lies in the last bytes of the chunk, behind the value, if the slack has
+ * room for it (weak references are given chunks that have); 0: ask the block. See references.md.
+ */
+#define ITEM_LEAD_BYTES 4u
+/* How the references of such an item begin; see REFERENCES_SHAPE. */
+#define REFERENCES_WEAK_ALONE (REFERENCES_ONE_FOLLOWED | (uint32_t)REFERENCE_WEAK << 24)
+#define REFERENCES_WEAK_ALONE_MASK (REFERENCES_SHAPE | 3u << 24)
+
+static inline bool references_weak_alone(const char *references)
+{
+	return references[0] != 0 &&
+	       (references_begin(references) & REFERENCES_WEAK_ALONE_MASK) == REFERENCES_WEAK_ALONE;
+}
+
+static inline bool item_has_lead(const struct item *it, bool big, const char *references)
+{
+	return !big && it->slack >= ITEM_LEAD_BYTES && references_weak_alone(references);
+}
+
+static inline _Atomic uint32_t *item_lead(struct item *it, uint32_t chunk_bytes)
+{
+	return (_Atomic uint32_t *)(void *)((char *)it + chunk_bytes - ITEM_LEAD_BYTES);
 }
 
 /* item_total_bytes: header, fields, key and value of an item of this shape, in one chunk. */

@@ -10,7 +10,7 @@
 
 void quiesce(struct store_thread *st)
 {
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
 }
 
 static void limbo_push(struct store_thread *st, const struct slab_class *sc, uint32_t reference,
@@ -118,7 +118,9 @@ static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t r
 	uint32_t room = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
 
 	if (sk->count < room && slab_page(&st->store->slab, reference)->state == PAGE_ACTIVE) {
-		sc->queue.ops->remove(&sc->queue, reference);
+		struct policy_queue *q = slab_queue(&st->store->slab, sc, reference);
+
+		q->ops->remove(q, reference);
 		item_set_kind_owned(chunk_item(st->store, reference), CHUNK_FREE);
 		sk->references[sk->count++] = reference;
 	} else {
@@ -130,11 +132,11 @@ static void put_chunk(struct store_thread *st, struct slab_class *sc, uint32_t r
  * a page that begins to drain now is found in the stock when this thread sees drain_generation. */
 static bool put_in_stock(struct store_thread *st, struct slab_class *sc, uint32_t reference)
 {
-	const struct policy_ops *ops = st->store->policy;
+	const struct policy_ops *ops = settled_policy(st->store);
 	struct stock *sk = &st->stocks[sc->index];
 	uint32_t room = MIN(STOCK_CHUNKS, MAX(1, STOCK_BYTES / sc->chunk_bytes));
 
-	if (!ops->direct_link || sk->count >= room || (state_get(&sc->space, reference) & ops->locked_links) ||
+	if (!ops || !ops->direct_link || sk->count >= room || (state_get(&sc->space, reference) & ops->locked_links) ||
 	    slab_page(&st->store->slab, reference)->state != PAGE_ACTIVE)
 		return false;
 	if (state_take(&sc->space, reference, ops->direct_link | STATE_OF_USE) & ops->direct_link)

@@ -17,6 +17,8 @@
 #define SHRINK_STEPS 4u
 #define SHRINK_ROUNDS 16u
 #define RELEASE_PAGES 8u
+/* What a lowered limit leaves to items at least, so that every size can be stored, if one after the other. */
+#define LEAST_PAGES 4u
 /* Huge pages: below this budget the processor's tables of translations reach over most of it anyway.
  * A stretch can be refused for a moment, when somebody else holds one of its pages; where the system
  * has no huge pages to give, it is not asked again for some seconds. */
@@ -150,19 +152,9 @@ static bool step_limit(struct store_thread *st)
 	struct store *s = st->store;
 
 	for (unsigned i = 0; i < RELEASE_PAGES && budget_excess(&s->budget); i++)
-		if (!s->options.evict || !release_page(st, NULL))
+		if (!(s->options.evict ? release_page(st, NULL) : release_empty_page(st)))
 			return false;
 	return budget_excess(&s->budget) != 0;
-}
-
-/* The index could not grow: it gets the memory of one page. */
-static void feed_index(struct store_thread *st)
-{
-	struct index *ix = &st->store->index;
-
-	if (atomic_exchange_explicit(&ix->wants_memory, false, memory_order_relaxed) &&
-	    st->store->options.evict)
-		release_page(st, NULL);
 }
 
 static bool step_shrink(struct store_thread *st)
@@ -209,6 +201,17 @@ static bool step_collapse(struct store *s, uint32_t now)
 	return true;
 }
 
+/* ---- the policy ---- */
+
+static void follow_curves(struct store_thread *st)
+{
+	struct store *s = st->store;
+	const struct policy_ops *better = s->options.policy_follows_curves ? curve_better_policy(s) : NULL;
+
+	if (unlikely(better))
+		store_change_policy(st, better);
+}
+
 bool store_maintain(struct store_thread *st, uint32_t now)
 {
 	struct store *s = st->store;
@@ -236,13 +239,15 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= step_limit(st);
 	flush_count(st);
 	more |= step_shrink(st);
-	curve_feed(st);
+	more |= curve_feed(st);
+	more |= switch_step(st);
 	reclaim(st);
 	return_stocks(st, true);
 	/* What was swept and waits for others' turns is memory that somebody may want: soon again. */
 	more |= st->limbo.count != 0;
 	store_leave(st);
 	more |= curve_step(s, now);
+	follow_curves(st);
 	more |= step_collapse(s, now);
 	return more;
 }
@@ -254,15 +259,48 @@ uint64_t store_limit_max(const struct store_thread *st)
 	return (uint64_t)sl->page_limit << sl->page_shift;
 }
 
+/* What goes by itself when memory is short, sooner or later. */
+static bool account_shrinks(enum account account)
+{
+	return account == ACCOUNT_ITEMS || account == ACCOUNT_INDEX || account == ACCOUNT_EVICTION ||
+	       account == ACCOUNT_REFERENCES || account == ACCOUNT_BUFFERS;
+}
+
+uint64_t store_limit_least(const struct store_thread *st)
+{
+	const struct store *s = st->store;
+	const struct budget *b = &s->budget;
+	uint64_t fixed = (uint64_t)LEAST_PAGES << s->slab.page_shift;
+
+	for (unsigned i = 0; i < ACCOUNT_COUNT; i++)
+		if (!account_shrinks((enum account)i))
+			fixed += budget_account(b, (enum account)i);
+	uint64_t used = s->options.evict ? fixed : MAX(fixed, budget_used(b));
+
+	return MIN(MAX(budget_least_for(b, used), LIMIT_MIN_BYTES), budget_limit(b) - BUDGET_ALLOWANCE_BYTES);
+}
+
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
 {
 	struct store *s = st->store;
+	uint64_t old_bytes = budget_limit(&s->budget) - BUDGET_ALLOWANCE_BYTES;
 
 	if (limit_bytes > store_limit_max(st))
 		return STATUS_TOO_LARGE;
-	if (limit_bytes < (1u << 20))
+	if (!s->options.evict) {
+		return_stocks(st, true);
+		while (limit_bytes < store_limit_least(st) && release_empty_page(st)) {
+			/* on to the next */
+		}
+	}
+	if (limit_bytes < store_limit_least(st))
 		return STATUS_NO_MEMORY;
 	budget_set_limit(&s->budget, limit_bytes);
+	/* Somebody may have taken more since. */
+	if (!s->options.evict && budget_excess(&s->budget) && limit_bytes < old_bytes) {
+		budget_set_limit(&s->budget, old_bytes);
+		return STATUS_NO_MEMORY;
+	}
 	return STATUS_OK;
 }
 

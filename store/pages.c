@@ -62,7 +62,7 @@ static uint64_t page_gain(const struct store *s, const struct slab_class *sc)
 	uint64_t refaults = atomic_load_explicit(&((struct slab_class *)sc)->refaults, memory_order_relaxed);
 	uint64_t weight = s->options.goal == GOAL_BYTES ? s->slab.page_bytes : sc->chunks_per_page;
 
-	if (evictions == 0 || !s->policy->recall)
+	if (evictions == 0 || !running_policy(s)->recall)
 		return 0;
 	return (MIN(refaults, evictions) + PRIOR_REFAULTS) * GAIN_ONE / (evictions + PRIOR_EVICTIONS) * weight;
 }
@@ -86,13 +86,18 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 {
 	uint32_t oldest;
 
-	while ((oldest = sc->queue.ops->oldest(&sc->queue)) != 0) {
+	for (;;) {
+		struct policy_queue *q = class_queue(sc);
+
+		if ((oldest = q->ops->oldest(q)) == 0)
+			break;
+
 		struct item *it = chunk_item(s, oldest);
 
 		if (item_kind(it) == CHUNK_ITEM &&
 		    !(unlikely(item_word(it) & WORD_REFERRED) && reference_try_park(s, oldest)))
 			break;
-		sc->queue.ops->remove(&sc->queue, oldest);
+		q->ops->remove(q, oldest);
 	}
 	return oldest;
 }
@@ -221,7 +226,7 @@ static void copy_notes(struct store *s, const struct slab_class *sc, uint32_t to
 	uint8_t state = state_get(&sc->space, from);
 	uint8_t kept = state & STATE_OF_USE;
 
-	if (state & s->policy->proven_states)
+	if (state & running_policy(s)->proven_states)
 		kept |= STATE_PROVEN;
 	state_change(&sc->space, to, STATE_OF_USE, kept);
 	atomic_store_explicit(slab_age(sc, to),
@@ -229,18 +234,18 @@ static void copy_notes(struct store *s, const struct slab_class *sc, uint32_t to
 	                      memory_order_relaxed);
 }
 
-static void change_places(struct slab_class *sc, uint32_t to, uint32_t from)
+static void change_places(struct store *s, struct slab_class *sc, uint32_t to, uint32_t from)
 {
-	const struct policy_ops *ops = sc->queue.ops;
-
 	lock_acquire(&sc->lock);
-	if (ops->move && ops->linked(&sc->queue, from)) {
+	struct policy_queue *q = slab_queue(&s->slab, sc, to), *old = slab_queue(&s->slab, sc, from);
+
+	if (q == old && q->ops->move && q->ops->linked(q, from)) {
 		/* An entry of the chunk's earlier life, left in somebody's ring, may have linked it already. */
-		ops->remove(&sc->queue, to);
-		ops->move(&sc->queue, to, from);
+		q->ops->remove(q, to);
+		q->ops->move(q, to, from);
 	} else {
-		ops->insert(&sc->queue, to);
-		ops->remove(&sc->queue, from);
+		q->ops->insert(q, to);
+		old->ops->remove(old, from);
 	}
 	lock_release(&sc->lock);
 }
@@ -265,7 +270,7 @@ static bool relocate_locked(struct store_thread *st, struct slab_class *sc, cons
 		reference_moved(s, to, from);
 	item_set_kind_owned(new, CHUNK_ITEM);
 	index_replace(at, to);
-	change_places(sc, to, from);
+	change_places(s, sc, to, from);
 	retire(st, from, ENDED_MOVED);
 	return true;
 }
@@ -366,7 +371,7 @@ static void evict_chunk(struct store_thread *st, struct slab_class *sc, uint32_t
 	}
 	if (evict_if_released(st, reference))
 		return;
-	bool proven = state_get(&sc->space, reference) & s->policy->proven_states;
+	bool proven = state_get(&sc->space, reference) & running_policy(s)->proven_states;
 
 	evict_reference(st, reference, item_hash(s, reference), proven);
 }
@@ -479,8 +484,9 @@ static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 	uint32_t own_age, page_number;
 	struct donor donor;
 
+	/* Without a victim it may be one of segments, whose heads are elsewhere. */
 	if (!donor_age(st->store, sc, &own_age, &page_number))
-		return true;
+		return sc->page_count == 0;
 	return find_donor(st->store, sc, UINT64_MAX, &donor) &&
 	       donor.age > 2 * (uint64_t)own_age + 2;
 }

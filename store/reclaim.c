@@ -13,6 +13,8 @@
 #define ROOM_FAILURES 32u     /* nothing to evict: what others are filling may yet be published */
 #define PREFETCH_CHUNK_BYTES 256u
 #define EVICT_BATCH STOCK_CHUNKS
+#define EVICT_PART 8         /* of a queue is evicted at once, at most */
+#define HEADS_PER_SEGMENT 4 /* a page of the largest class has as many */
 #define KEPT_TRIES 32u       /* some hundred microseconds */
 #define DEAD_LOOKS 2048u     /* references looked at before something living is evicted */
 #define GONE_BATCHES 64u     /* of victims that are no items any more, before it is given up */
@@ -104,27 +106,35 @@ enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum 
 	return reference_is_weak(references) ? ENDED_DEAD : ENDED_INVALIDATED;
 }
 
-static enum ending eviction_ending(const struct store_thread *st, const struct slab_class *sc,
-                                   uint32_t reference)
+enum ending over_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise)
 {
-	uint32_t expiry = slab_get_expiry(&st->store->slab, sc, reference);
+	const struct slab *sl = &st->store->slab;
 
-	if (is_expired(expiry, st->now))
+	if (is_expired(slab_get_expiry(sl, slab_class_of(sl, reference), reference), st->now))
 		return ENDED_EXPIRED;
-	if (likely(!(item_word(chunk_item(st->store, reference)) & WORD_REFERRING)))
-		return ENDED_EVICTED;
-	return dead_ending(st, reference, ENDED_EVICTED);
+	return dead_ending(st, reference, otherwise);
 }
 
 enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64_t hash, bool proven)
 {
 	struct store *s = st->store;
-	enum ending ending = eviction_ending(st, slab_class_of(&s->slab, reference), reference);
+	enum ending ending = over_ending(st, reference, ENDED_EVICTED);
 	enum removal removal = remove_hashed(st, reference, hash, ending);
+	const struct policy_ops *policy = running_policy(s);
 
-	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && s->policy->bury)
-		s->policy->bury(&s->policy_shared, hash, proven);
+	if (removal == REMOVAL_DONE && ending == ENDED_EVICTED && policy->bury)
+		policy->bury(&s->policy_shared, hash, proven);
 	return removal;
+}
+
+static unsigned class_victims(struct slab_class *sc, uint32_t *victims, unsigned wanted) REQUIRES(sc->lock)
+{
+	struct policy_queue *q = class_queue(sc), *present = &sc->queues[sc->present];
+	/* Not all that a class of few large items has: what is read of them would go with the rest. */
+	unsigned part = (unsigned)MAX(1, MIN(EVICT_BATCH, q->count / EVICT_PART));
+	unsigned n = q->ops->victims(q, victims, MIN(wanted, part));
+
+	return n > 0 || q == present ? n : present->ops->victims(present, victims, wanted);
 }
 
 /* Has the policy name victims until one of them is still an item: where a page is being vacated, the
@@ -137,7 +147,7 @@ static unsigned choose_victims(struct store *s, struct slab_class *sc, uint32_t 
 	for (unsigned i = 0; n == 0 && named > 0 && i < GONE_BATCHES; i++) {
 		lock_acquire(&sc->lock);
 		settle_links(s, sc);
-		named = sc->queue.ops->victims(&sc->queue, victims, wanted);
+		named = class_victims(sc, victims, wanted);
 		/* What is an item now, under the lock, stays readable until this turn's next safe point. */
 		for (unsigned k = 0; k < named; k++)
 			if (item_kind(chunk_item(s, victims[k] & ~VICTIM_PROVEN)) == CHUNK_ITEM)
@@ -159,13 +169,13 @@ static unsigned evict_some(struct store_thread *st, struct slab_class *sc, unsig
 
 	reclaim_room(st);
 	/* An exact order needs all that happened; otherwise what others did can wait in their rings. */
-	if (s->policy->hit)
+	if (wants_hits(s))
 		drain_rings(s);
 	else
 		drain_ring(s, &st->ring);
 	unsigned n = choose_victims(s, sc, victims, wanted);
 
-	if (n == 0 && !s->policy->hit) {
+	if (n == 0 && !wants_hits(s)) {
 		drain_rings(s);
 		n = choose_victims(s, sc, victims, wanted);
 	}
@@ -273,6 +283,19 @@ bool feed_policy(struct store_thread *st)
 	return true;
 }
 
+bool feed_index(struct store_thread *st)
+{
+	struct store *s = st->store;
+	_Atomic bool *wants = &s->index.wants_memory;
+
+	if (likely(!atomic_load_explicit(wants, memory_order_relaxed)) || !s->options.evict ||
+	    budget_excess(&s->budget) || !atomic_exchange_explicit(wants, false, memory_order_relaxed) ||
+	    !release_page(st, NULL))
+		return false;
+	index_feed(&s->index);
+	return true;
+}
+
 /* Once for each refusal, which was one for a thousand new items of a class. */
 static bool feed_hungry(struct store_thread *st)
 {
@@ -280,6 +303,25 @@ static bool feed_hungry(struct store_thread *st)
 
 	return unlikely(atomic_load_explicit(hungry, memory_order_relaxed)) &&
 	       atomic_exchange_explicit(hungry, false, memory_order_relaxed) && feed_policy(st);
+}
+
+/* Segments have no victims of their own: those of their heads free them, which are all of the largest class. Not
+ * where few heads have one here: then a page is the cheaper way. */
+static bool evict_heads_of(struct store_thread *st, const struct slab_class *sc)
+{
+	struct store *s = st->store;
+	struct slab_class *largest = &s->slab.classes[s->slab.class_count];
+	int64_t segments = 0, heads = 0;
+
+	if (sc == largest || !sc->big)
+		return false;
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		const struct class_counters *of = s->threads[i].classes;
+
+		segments += (int64_t)atomic_load_explicit(&of[sc->index].segments, memory_order_relaxed);
+		heads += (int64_t)atomic_load_explicit(&of[largest->index].items, memory_order_relaxed);
+	}
+	return segments * HEADS_PER_SEGMENT >= heads && segments > 0 && evict_batch(st, largest);
 }
 
 /* One attempt to free memory that this class can use. */
@@ -300,7 +342,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	}
 	if (evict_released(st))
 		return true;
-	if (feed_hungry(st))
+	if (feed_index(st) || feed_hungry(st))
 		return true;
 	if (take_page_for(st, sc))
 		return true;
@@ -308,7 +350,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return true;
 	if (st->limbo.count)
 		return true;
-	return release_page(st, sc) || collect_for_room(st);
+	return evict_heads_of(st, sc) || release_page(st, sc) || collect_for_room(st);
 }
 
 void sleep_outside(struct store_thread *st)
@@ -317,7 +359,17 @@ void sleep_outside(struct store_thread *st)
 
 	epoch_leave(&st->store->epoch, st->slot);
 	nanosleep(&pause, NULL);
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
+}
+
+/* How many failures to make room are borne, the second half of them asleep. Whoever waited as long as that for
+ * nothing in this very second is not the next one's reason to wait: else a pipeline of sets that cannot be had
+ * would take a millisecond and more for each. Nor does anybody wait where there is nothing to come back. */
+static unsigned patience_of(const struct store_thread *st)
+{
+	if (st->refused_second == st->now || slab_pages_in_use(&st->store->slab) == 0)
+		return 1;
+	return ROOM_FAILURES;
 }
 
 static bool refill(struct store_thread *st, struct slab_class *sc)
@@ -341,7 +393,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		uint32_t waiting = st->limbo.count;
 		bool made = make_room(st, sc);
 
-		if (!made && ++failures > ROOM_FAILURES)
+		if (!made && ++failures > patience_of(st))
 			break;
 		/* Nothing new: what there is waits for others' turns, or theirs for this one's end; and who is
 		 * to end one may be waiting for a core. */
@@ -356,6 +408,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		if (!made || st->limbo.count == waiting)
 			lock_backoff(&spins);
 	}
+	st->refused_second = st->now;
 	COUNT(st, sc->index, out_of_memory, 1);
 	return false;
 }

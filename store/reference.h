@@ -71,7 +71,7 @@ struct references {
 	_Atomic uint32_t released_count; /* blocks that are RELEASED; written under the lock */
 	_Atomic uint64_t parked_count;   /* PARKED, the same */
 	_Atomic uint32_t pace;   /* steps that stores owe to the collector */
-	_Atomic uint64_t events; /* ends and changes by which something else ended */
+	_Atomic uint64_t events; /* ends, changes and earlier expiries, by which something else may have ended */
 	_Atomic uint64_t dying;  /* references by which that was, since the last pass of dead.c began */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;
@@ -94,6 +94,9 @@ static inline bool reference_is_weak(const char *at)
 	/* The first of those that it lives by, whose lowest bits are its kind. */
 	return at[0] != 0 && (at[REFERENCES_HEADER] & REFERENCE_KIND_MASK) == REFERENCE_WEAK;
 }
+/* reference_lead: the same question of a weak reference, answered at once in the common case: it refers to
+ * one entry that lives by nobody. Then *target is that entry's item, else 0. */
+bool reference_lead(struct store *s, uint32_t now, char *at, uint32_t *target);
 /* reference_target: the item that a weak reference leads to, 0 past WEAK_STEPS_MAX. It is not over if
  * the reference is not. */
 uint32_t reference_target(const struct store *s, uint32_t reference);
@@ -162,5 +165,7 @@ void collector_note_hold(struct store *s);
 uint64_t reference_held_limit(const struct store *s);
 /* reference_check: asserts the invariants; no other thread active. */
 void reference_check(struct store *s);
+/* reference_check_item: the same of a published item that refers to others. */
+void reference_check_item(const struct store *s, uint32_t reference);
 
 #endif

@@ -23,7 +23,16 @@ struct reference_shape reference_list_shape(const struct reference_list *list)
 		shape.versions += list->targets[i].kind == REFERENCE_VERSION;
 		shape.holds += list->targets[i].kind == REFERENCE_HOLD;
 	}
+	shape.weak = list->count > 0 && list->targets[0].kind == REFERENCE_WEAK;
 	return shape;
+}
+
+/* The references, and of a weak one its lead, which is not counted as the item's. */
+static uint32_t shape_room(struct reference_shape shape)
+{
+	if (likely(shape_is_empty(shape)))
+		return 0;
+	return shape_bytes(shape) + (shape.weak ? ITEM_LEAD_BYTES : 0);
 }
 
 /* Room for references, of which none names a block yet. */
@@ -63,7 +72,7 @@ static void write_fields(struct item *it, bool big, const struct item_spec *spec
 struct slab_class *class_for_item(struct slab *sl, const struct item_spec *spec)
 {
 	uint64_t bytes = item_total_bytes(false, spec->client_flags, spec->explicit_cas != 0,
-	                                  shape_bytes(spec->references), spec->key_length,
+	                                  shape_room(spec->references), spec->key_length,
 	                                  spec->value_length);
 	struct slab_class *sc = slab_class_for(sl, bytes);
 
@@ -114,7 +123,7 @@ static uint32_t alloc_larger(struct store_thread *st, const struct item_spec *sp
 	for (unsigned i = (*chosen)->index + 1u; i <= sl->class_count; i++) {
 		struct slab_class *sc = &sl->classes[i];
 		uint64_t bytes = item_total_bytes(sc->big, spec->client_flags, spec->explicit_cas != 0,
-		                                  shape_bytes(spec->references), spec->key_length,
+		                                  shape_room(spec->references), spec->key_length,
 		                                  spec->value_length);
 
 		/* A small item's slack is one byte. */
@@ -147,7 +156,7 @@ enum status draft_item(struct store_thread *st, struct slab_class *sc,
 		return STATUS_NO_MEMORY;
 	struct item *it = d->it = chunk_item(s, d->reference);
 
-	if (s->policy->recall)
+	if (running_policy(s)->recall)
 		ghost_prefetch(&s->policy_shared.ghosts, spec->hash);
 	uint32_t before_value = (uint32_t)item_total_bytes(d->sc->big, spec->client_flags,
 	                                                   spec->explicit_cas != 0,
@@ -259,6 +268,14 @@ bool reservation_write(struct store_thread *st, struct reservation *rv, const ch
 		bytes -= n;
 	}
 	return true;
+}
+
+const char *reservation_value(const struct reservation *rv)
+{
+	assert(rv->remaining == 0);
+	/* The largest chunks of the smallest pages hold ten of them. */
+	assert(rv->current == rv->head);
+	return rv->next - rv->value_length;
 }
 
 void store_abort(struct store_thread *st, struct reservation *rv)

@@ -29,10 +29,13 @@ static void prefetch_group(const struct store *s, const uint32_t *entries, unsig
 		__builtin_prefetch(slab_chunk(&s->slab, reference));
 		prefetch_notes(&slab_class_of(&s->slab, reference)->space, reference);
 	}
-	for (unsigned i = 0; s->policy->prefetch && i < n; i++) {
-		uint32_t reference = entries[i] & ~RING_HIT;
+	const struct policy_ops *policy = settled_policy(s);
 
-		s->policy->prefetch(&slab_class_of(&s->slab, reference)->queue, reference);
+	for (unsigned i = 0; policy && policy->prefetch && i < n; i++) {
+		uint32_t reference = entries[i] & ~RING_HIT;
+		const struct slab_class *sc = slab_class_of(&s->slab, reference);
+
+		policy->prefetch(&sc->queues[sc->present], reference);
 	}
 }
 
@@ -52,10 +55,12 @@ static void apply_group(struct store *s, const uint32_t *entries, unsigned n)
 		}
 		if (!entry_is_live(s, sc, reference))
 			continue;
-		if (entries[i] & RING_HIT)
-			s->policy->hit(&sc->queue, reference);
-		else
-			s->policy->insert(&sc->queue, reference);
+		struct policy_queue *q = slab_queue(&s->slab, sc, reference);
+
+		if (!(entries[i] & RING_HIT))
+			q->ops->insert(q, reference);
+		else if (q->ops->hit)
+			q->ops->hit(q, reference);
 	}
 	if (held)
 		lock_release(&held->lock);
@@ -81,23 +86,36 @@ void drain_ring(struct store *s, struct ring *ring)
 	lock_release(&ring->lock);
 }
 
-void settle_links(struct store *s, struct slab_class *sc)
+static bool links_directly(const struct store *s)
 {
-	for (unsigned i = 0; s->policy->direct_link && i < s->thread_count; i++) {
+	const struct policy_ops *policy = settled_policy(s);
+
+	return policy && policy->direct_link;
+}
+
+void count_links(struct store *s, struct slab_class *sc)
+{
+	for (unsigned i = 0; i < s->thread_count; i++) {
 		struct store_thread *st = &s->threads[i];
 		int32_t links = atomic_load_explicit(&st->links[sc->index], memory_order_relaxed);
 
 		/* Modulo 2^32: what counts is the difference. */
-		sc->queue.count += (int32_t)((uint32_t)links - (uint32_t)st->links_counted[sc->index]);
+		sc->queues[sc->present].count += (int32_t)((uint32_t)links - (uint32_t)st->links_counted[sc->index]);
 		st->links_counted[sc->index] = links;
 	}
+}
+
+void settle_links(struct store *s, struct slab_class *sc)
+{
+	if (links_directly(s))
+		count_links(s, sc);
 }
 
 void drain_rings(struct store *s)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
 		drain_ring(s, &s->threads[i].ring);
-	for (unsigned i = 1; s->policy->direct_link && i <= s->slab.class_count; i++) {
+	for (unsigned i = 1; links_directly(s) && i <= s->slab.class_count; i++) {
 		struct slab_class *sc = &s->slab.classes[i];
 
 		lock_acquire(&sc->lock);

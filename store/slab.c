@@ -1,180 +1,5 @@
-#include "store/slab.h"
-
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-#define CHUNKS_PER_PAGE_MIN 4u /* of the largest class */
-
-/* ---- laying out ---- */
-
-static uint32_t policy_bytes(const struct slab_options *o)
-{
-	return o->policy->ops->side_bytes;
-}
-
-/* The end of the page, where the states and ages of so many chunks are. */
-static uint32_t state_area(uint32_t count)
-{
-	return ALIGN_UP(state_area_bytes(count), (uint32_t)CACHE_LINE_BYTES);
-}
-
-/* The largest chunk that lets `count` of them and their side bytes share a page. */
-static uint32_t chunk_bytes_for_count(const struct slab_options *o, uint32_t count)
-{
-	uint32_t room = (o->page_bytes - state_area(count) - count * policy_bytes(o)) / count;
-
-	return ALIGN_DOWN(room, CHUNK_STEP_BYTES);
-}
-
-static uint32_t count_for_chunk_bytes(const struct slab_options *o, uint32_t chunk_bytes)
-{
-	uint32_t count = o->page_bytes / (chunk_bytes + policy_bytes(o) + 2);
-
-	while (count * (chunk_bytes + policy_bytes(o)) + state_area(count) > o->page_bytes)
-		count--;
-	return count;
-}
-
-static void class_init(struct slab *sl, const struct slab_options *o, uint32_t chunk_bytes)
-{
-	uint8_t index = (uint8_t)(sl->class_count + 1);
-	struct slab_class *sc = &sl->classes[index];
-
-	assert(index < SLAB_CLASS_MAX);
-	sl->class_count = index;
-	sc->index = index;
-	sc->chunk_bytes = chunk_bytes;
-	sc->chunks_per_page = count_for_chunk_bytes(o, chunk_bytes);
-	sc->big = chunk_bytes > CHUNK_SMALL_MAX;
-	uint32_t side_offset = chunk_bytes * sc->chunks_per_page;
-	uint32_t state_offset = o->page_bytes - state_area(sc->chunks_per_page);
-
-	sc->expiry_bytes = ALIGN_UP(sc->chunks_per_page * 4u, (uint32_t)OS_PAGE_BYTES);
-	assert(side_offset + sc->chunks_per_page * policy_bytes(o) <= state_offset);
-	sc->space = (struct chunk_space){
-		.arena = sl->arena.base,
-		.chunk_bytes = chunk_bytes,
-		.side_offset = side_offset,
-		.side_bytes = policy_bytes(o),
-		.state_offset = state_offset,
-		.chunks_per_page = sc->chunks_per_page,
-		.owner = index,
-		.reciprocal = chunk_reciprocal(chunk_bytes),
-		.reference_shift = sl->reference_shift,
-		.page_shift = sl->page_shift,
-	};
-	/* The reciprocal is exact at both edges of every chunk. */
-	for (uint32_t i = 0; i < sc->chunks_per_page; i++) {
-		assert(((uint64_t)i * chunk_bytes * sc->space.reciprocal) >> RECIPROCAL_SHIFT == i);
-		assert((((uint64_t)(i + 1) * chunk_bytes - 1) * sc->space.reciprocal) >> RECIPROCAL_SHIFT == i);
-	}
-	lock_init(&sc->lock);
-	policy_queue_init(&sc->queue, o->policy, &sc->space);
-}
-
-/*
- * Steps of 8 bytes up to 512; then a constant factor, each size enlarged to the most that as many
- * chunks of a page can have, so that no page ends in waste; the last class has four chunks a page.
- */
-static void classes_init(struct slab *sl, const struct slab_options *o)
-{
-	uint32_t step = MAX(CHUNK_STEP_BYTES, 1u << sl->reference_shift);
-	uint32_t bytes = ALIGN_UP(MAX(CHUNK_MIN_BYTES, o->chunk_min_bytes), step);
-	uint32_t max_bytes = ALIGN_DOWN(chunk_bytes_for_count(o, CHUNKS_PER_PAGE_MIN), step);
-
-	bytes = MIN(bytes, CHUNK_SMALL_MAX);
-	for (; bytes <= CHUNK_SMALL_MAX; bytes += step)
-		class_init(sl, o, bytes);
-	for (double size = CHUNK_SMALL_MAX * o->growth_factor; size < max_bytes;
-	     size *= o->growth_factor) {
-		uint32_t count = count_for_chunk_bytes(o, (uint32_t)size);
-
-		bytes = ALIGN_DOWN(chunk_bytes_for_count(o, count), step);
-		if (bytes >= max_bytes)
-			break;
-		if (bytes > sl->classes[sl->class_count].chunk_bytes)
-			class_init(sl, o, bytes);
-		size = MAX(size, (double)bytes);
-	}
-	class_init(sl, o, max_bytes);
-	sl->chunk_max_bytes = max_bytes;
-
-	uint8_t index = 1;
-
-	for (uint32_t i = 0; i < ARRAY_LENGTH(sl->class_of_step); i++) {
-		while (sl->classes[index].chunk_bytes < i * CHUNK_STEP_BYTES)
-			index++;
-		sl->class_of_step[i] = index;
-	}
-}
-
-static uint8_t shift_of(uint64_t power)
-{
-	return (uint8_t)__builtin_ctzll(power);
-}
-
-enum status slab_init(struct slab *sl, const struct slab_options *o, struct budget *budget)
-{
-	*sl = (struct slab){ .budget = budget, .page_bytes = o->page_bytes };
-	uint64_t arena_bytes = ALIGN_UP(o->limit_max_bytes + o->page_bytes, (uint64_t)o->page_bytes);
-
-	sl->page_shift = shift_of(o->page_bytes);
-	sl->reference_shift = shift_of(CHUNK_STEP_BYTES);
-	/* 31 bits of reference: the highest one is free for the policy rings' use. */
-	while (arena_bytes >> sl->reference_shift > 0x7fffffffULL)
-		sl->reference_shift++;
-	sl->page_limit = (uint32_t)(arena_bytes >> sl->page_shift);
-	while ((arena_bytes >> sl->reference_shift) >> sl->cas_shift)
-		sl->cas_shift++;
-	sl->expiry_stride = ALIGN_UP(o->page_bytes / CHUNK_MIN_BYTES * 4, (uint32_t)OS_PAGE_BYTES);
-	lock_init(&sl->arena_lock);
-	atomic_init(&sl->fresh_page, 1); /* page 0 would hold reference 0 */
-
-	if (region_reserve(&sl->arena, arena_bytes, true) != STATUS_OK)
-		return STATUS_SYSTEM;
-	if (region_reserve(&sl->expiry, (size_t)sl->page_limit * sl->expiry_stride, false) != STATUS_OK)
-		goto release_arena;
-	if (region_reserve(&sl->page_table, sl->page_limit * sizeof(struct page), false) != STATUS_OK)
-		goto release_expiry;
-	budget_charge(budget, ACCOUNT_PAGES, region_own_bytes(&sl->arena));
-	sl->pages = (struct page *)sl->page_table.base;
-	classes_init(sl, o);
-	return STATUS_OK;
-
-release_expiry:
-	region_release(&sl->expiry);
-release_arena:
-	region_release(&sl->arena);
-	return STATUS_SYSTEM;
-}
-
-void slab_fini(struct slab *sl)
-{
-	region_release(&sl->page_table);
-	region_release(&sl->expiry);
-	region_release(&sl->arena);
-}
-
-struct slab_class *slab_class_for(struct slab *sl, uint64_t bytes)
-{
-	if (bytes <= CHUNK_SMALL_MAX)
-		return &sl->classes[sl->class_of_step[(bytes + CHUNK_STEP_BYTES - 1) / CHUNK_STEP_BYTES]];
-	if (bytes > sl->chunk_max_bytes)
-		return NULL;
-	unsigned low = 1, high = sl->class_count;
-
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-
-		if (sl->classes[middle].chunk_bytes < bytes)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return &sl->classes[low];
-}
+/* slab.c: pages and chunks: handed out, put back, emptied; see slab.h. */
+#include "store/slab_internal.h"
 
 /* ---- lists of pages ---- */
 
@@ -286,9 +111,41 @@ bool slab_collapse(struct slab *sl, size_t stretch, bool *refused)
 	return region_collapse(&sl->arena, stretch, stretch_in_use, sl, refused);
 }
 
+/* Side bytes of a page that lie apart from it. */
+uint32_t slab_sides_bytes(const struct slab *sl, const struct slab_class *sc, const struct policy_queue *q)
+{
+	return sl->sides_stride ? ALIGN_UP(sc->chunks_per_page * q->space.side_bytes, (uint32_t)OS_PAGE_BYTES) : 0;
+}
+
+void slab_drop_sides(struct slab *sl, const struct slab_class *sc, const struct policy_queue *q,
+                     uint32_t number)
+{
+	uint32_t bytes = slab_sides_bytes(sl, sc, q);
+
+	if (bytes == 0)
+		return;
+	region_drop(&sl->sides, (size_t)number * sl->sides_stride, bytes);
+	budget_give(sl->budget, ACCOUNT_ITEMS, bytes);
+}
+
+/* A page number with room for its side bytes. */
+static uint32_t take_page(struct slab *sl, const struct slab_class *sc, const struct policy_queue *q)
+{
+	uint32_t bytes = slab_sides_bytes(sl, sc, q);
+
+	if (bytes && !budget_take(sl->budget, ACCOUNT_ITEMS, bytes))
+		return PAGE_NONE;
+	uint32_t number = arena_take(sl);
+
+	if (number == PAGE_NONE && bytes)
+		budget_give(sl->budget, ACCOUNT_ITEMS, bytes);
+	return number;
+}
+
 static bool page_open(struct slab *sl, struct slab_class *sc)
 {
-	uint32_t number = arena_take(sl);
+	struct policy_queue *q = &sc->queues[sc->present];
+	uint32_t number = take_page(sl, sc, q);
 
 	if (number == PAGE_NONE)
 		return false;
@@ -296,12 +153,13 @@ static bool page_open(struct slab *sl, struct slab_class *sc)
 
 	atomic_store_explicit(&pg->class_index, sc->index, memory_order_relaxed);
 	atomic_store_explicit(&pg->state, PAGE_ACTIVE, memory_order_release);
+	pg->queue = sc->present;
 	pg->used_count = pg->fresh_index = pg->free_plus_one = 0;
 	atomic_store_explicit(&pg->min_expiry, 0, memory_order_relaxed);
 	sc->page_count++;
 	partial_push(sl, sc, number);
-	if (sc->queue.ops->page_add)
-		sc->queue.ops->page_add(&sc->queue, number);
+	if (q->ops->page_add)
+		q->ops->page_add(q, number);
 	return true;
 }
 
@@ -322,14 +180,17 @@ static uint32_t page_highest_generation(struct slab *sl, struct slab_class *sc, 
 static void page_close(struct slab *sl, struct slab_class *sc, uint32_t number)
 {
 	struct page *pg = &sl->pages[number];
+	struct policy_queue *q = &sc->queues[pg->queue];
 
 	assert(pg->used_count == 0);
 	assert(pg->referring_count == 0);
 	assert(pg->held_count == 0);
 	if (pg->listed)
 		partial_remove(sl, sc, number);
-	if (sc->queue.ops->page_remove)
-		sc->queue.ops->page_remove(&sc->queue, number);
+	if (q->ops->page_remove)
+		q->ops->page_remove(q, number);
+	slab_drop_sides(sl, sc, q, number);
+	sc->former_pages -= pg->queue != sc->present;
 	pg->generation_seed = page_highest_generation(sl, sc, number);
 	atomic_store_explicit(&pg->state, PAGE_FREE, memory_order_release);
 	sc->page_count--;
@@ -382,7 +243,9 @@ void slab_put(struct slab *sl, struct slab_class *sc, uint32_t reference)
 	struct page *pg = &sl->pages[number];
 	struct free_chunk *fc = slab_chunk(sl, reference);
 
-	sc->queue.ops->remove(&sc->queue, reference);
+	struct policy_queue *q = slab_queue(sl, sc, reference);
+
+	q->ops->remove(q, reference);
 	item_set_kind_owned((struct item *)fc, CHUNK_FREE);
 	fc->next_index_plus_one = pg->free_plus_one;
 	pg->free_plus_one = (uint16_t)(space_chunk_index(&sc->space, reference) + 1);
@@ -486,62 +349,6 @@ bool slab_set_expiry(struct slab *sl, struct slab_class *sc, uint32_t reference,
 	return true;
 }
 
-/* ---- ages ---- */
-
-uint32_t age_seconds(uint8_t age)
-{
-	if (age < 64)
-		return age;
-	if (age < 128)
-		return 64 + (age - 64u) * 8;
-	if (age < 192)
-		return 576 + (age - 128u) * 64;
-	return 4672 + (age - 192u) * 1024;
-}
-
-/* Ages below this one move on at this tick. */
-static uint8_t age_ceiling(uint32_t tick)
-{
-	return tick % 1024 == 0 ? 255 : tick % 64 == 0 ? 192 : tick % 8 == 0 ? 128 : 64;
-}
-
-static void age_one(_Atomic uint8_t *at, uint8_t ceiling)
-{
-	uint8_t age = atomic_load_explicit(at, memory_order_relaxed);
-
-	if (age < ceiling)
-		atomic_store_explicit(at, (uint8_t)(age + 1), memory_order_relaxed);
-}
-
-static void age_group(_Atomic uint8_t *ages, uint32_t count, uint8_t ceiling)
-{
-	uint32_t i = 0;
-
-#if defined(__SSE2__) && !defined(THREAD_SANITIZED)
-	/* Plain vectors on purpose: a hit that sets an age to 0 between load and store is lost, which
-	 * nothing depends on. */
-	__m128i top = _mm_set1_epi8((char)(ceiling - 1));
-
-	for (; i + 16 <= count; i += 16) {
-		__m128i *at = (__m128i *)(void *)(ages + i);
-		__m128i v = _mm_load_si128(at);
-		__m128i below = _mm_cmpeq_epi8(_mm_min_epu8(v, top), v);
-
-		_mm_store_si128(at, _mm_sub_epi8(v, below));
-	}
-#endif
-	for (; i < count; i++)
-		age_one(ages + i, ceiling);
-}
-
-void age_advance(_Atomic uint8_t *area, uint32_t count, uint32_t tick)
-{
-	uint8_t ceiling = age_ceiling(tick);
-
-	for (uint32_t i = 0; i < count; i += STATE_GROUP)
-		age_group(area + 2 * i + STATE_GROUP, MIN(STATE_GROUP, count - i), ceiling);
-}
-
 uint32_t slab_pages_in_use(const struct slab *sl)
 {
 	return (uint32_t)atomic_load_explicit(&sl->pages_in_use, memory_order_relaxed);
@@ -575,7 +382,7 @@ static void page_check(struct slab *sl, struct slab_class *sc, uint32_t number)
 
 void slab_check(struct slab *sl)
 {
-	uint32_t pages[SLAB_CLASS_MAX] = { 0 };
+	uint32_t pages[SLAB_CLASS_MAX] = { 0 }, former[SLAB_CLASS_MAX] = { 0 };
 	uint64_t used[SLAB_CLASS_MAX] = { 0 };
 	uint64_t charged = 0;
 	uint32_t in_use = 0;
@@ -590,7 +397,9 @@ void slab_check(struct slab *sl)
 		page_check(sl, sc, number);
 		pages[sc->index]++;
 		used[sc->index] += pg->used_count;
-		charged += sl->page_bytes + (pg->has_expiry ? sc->expiry_bytes : 0);
+		charged += sl->page_bytes + (pg->has_expiry ? sc->expiry_bytes : 0) +
+		           slab_sides_bytes(sl, sc, &sc->queues[pg->queue]);
+		former[sc->index] += pg->queue != sc->present;
 		in_use++;
 	}
 	assert(in_use == slab_pages_in_use(sl));
@@ -601,6 +410,9 @@ void slab_check(struct slab *sl)
 
 		assert(sc->page_count == pages[i]);
 		assert(sc->used_chunks == used[i]);
-		sc->queue.ops->check(&sc->queue);
+		assert(sc->former_pages == former[i]);
+		sc->queues[sc->present].ops->check(&sc->queues[sc->present]);
+		if (sc->former_pages)
+			sc->queues[!sc->present].ops->check(&sc->queues[!sc->present]);
 	}
 }

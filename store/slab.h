@@ -5,6 +5,8 @@
  *   page:   | chunk | chunk | ... | policy side bytes | state and age bytes |
  *   expiry: a second region with one stretch a page, 4 bytes a chunk, resident only for pages
  *           that hold an item with an expiry
+ *   sides:  where policies may change, a third one for their side bytes, of which the pages then have none:
+ *           resident only under policies that have some
  *
  * A page is charged to the budget when it is taken and dropped (given back to the system) when its
  * last chunk is free and another page of its class has room. Free chunks are kept per page, so that
@@ -48,6 +50,7 @@ struct page {
 	uint16_t used_count;         /* chunks handed out; under the class's lock */
 	uint16_t fresh_index;        /* chunks from here on were never handed out */
 	uint16_t free_plus_one;      /* first of the free list */
+	uint8_t queue;               /* of its class's two, see there */
 	uint32_t newer;              /* partial list, or the arena's free list */
 	uint32_t older;
 	uint32_t generation_seed;    /* of the first use of every chunk */
@@ -72,7 +75,11 @@ struct slab_class {
 	_Atomic uint32_t page_count; /* read without it by who looks for a donor */
 	uint32_t partial_count;
 	uint64_t used_chunks;
-	struct policy_queue queue;
+	/* Pages that are taken join the present one. The other is idle, but for pages that have not changed
+	 * to it yet while another policy takes over (switch.c). */
+	struct policy_queue queues[2];
+	uint8_t present;
+	uint32_t former_pages; /* in the other */
 	/* atomic; of late: what was evicted, and what of it was stored again while it was a ghost */
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint32_t evictions;
 	_Atomic uint32_t refaults;
@@ -83,19 +90,24 @@ struct slab_options {
 	uint32_t page_bytes;      /* a power of two */
 	uint32_t chunk_min_bytes;
 	double growth_factor;
-	struct policy_shared *policy; /* outlives the slab */
+	const struct policy_ops *policy;
+	bool policy_may_change;       /* then side bytes lie apart from the pages */
+	struct policy_shared *shared; /* outlives the slab */
 };
 
 struct slab {
 	/* const after init */
 	struct region arena;
 	struct region expiry;
+	struct region sides; /* reserved if the policy may change */
 	struct region page_table;
 	struct page *pages;
 	struct budget *budget;
+	struct policy_shared *shared;
 	uint32_t page_limit;    /* page numbers are below it */
 	uint32_t page_bytes;
 	uint32_t expiry_stride; /* bytes of address space of one page's expiry stretch */
+	uint32_t sides_stride;  /* the same of side bytes; 0: they lie in the pages */
 	uint8_t page_shift;
 	uint8_t reference_shift;
 	uint8_t class_count;    /* classes are 1 .. class_count */
@@ -193,6 +205,20 @@ bool slab_set_expiry(struct slab *sl, struct slab_class *sc, uint32_t reference,
 
 void page_lower_min_expiry(struct page *pg, uint32_t expiry);
 
+/* slab_queue: of the chunk's page; under the class's lock. */
+static inline struct policy_queue *slab_queue(const struct slab *sl, struct slab_class *sc, uint32_t reference)
+{
+	return &sc->queues[slab_page(sl, reference)->queue];
+}
+
+/* class_queue: the one whose items go first. What is still in a former queue does, as long as there is any. */
+static inline struct policy_queue *class_queue(struct slab_class *sc)
+{
+	struct policy_queue *former = &sc->queues[!sc->present];
+
+	return unlikely(sc->former_pages > 0) && former->count > 0 ? former : &sc->queues[sc->present];
+}
+
 /* slab_class_for: the smallest class whose chunks hold so many bytes, NULL when none does. */
 struct slab_class *slab_class_for(struct slab *sl, uint64_t bytes);
 
@@ -216,6 +242,13 @@ void slab_put(struct slab *sl, struct slab_class *sc, uint32_t reference) REQUIR
 bool slab_drain(struct slab *sl, struct slab_class *sc, uint32_t page_number) REQUIRES(sc->lock);
 /* slab_undrain: the page could not be emptied; it serves again. */
 void slab_undrain(struct slab *sl, struct slab_class *sc, uint32_t page_number) REQUIRES(sc->lock);
+
+/* slab_begin_queue: another policy, for pages that are taken from here on; no former pages are left.
+ * slab_change_queue: a page of the former queue joins the present one, with what is linked of it. False when the
+ * budget has no room for its side bytes. slab_end_queue: no former pages are left; the queue is gone. */
+void slab_begin_queue(struct slab *sl, struct slab_class *sc, const struct policy_ops *policy) REQUIRES(sc->lock);
+bool slab_change_queue(struct slab *sl, struct slab_class *sc, uint32_t page_number) REQUIRES(sc->lock);
+void slab_end_queue(struct slab_class *sc) REQUIRES(sc->lock);
 
 /* slab_begin_use: gives a taken chunk its next generation and makes it DETACHED. */
 void slab_begin_use(struct slab *sl, struct slab_class *sc, uint32_t reference);

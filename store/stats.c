@@ -39,6 +39,7 @@ void store_counters_sum(const struct store *s, struct store_counters *sum)
 	for (unsigned t = 0; t < s->thread_count; t++)
 		sum->total_items += read_counter(&s->threads[t].total_items);
 	sum->page_moves = read_counter(&s->page_moves);
+	sum->policy_changes = read_counter(&s->policy_changes);
 	sum->hash_bytes = index_bytes(&s->index);
 	sum->hash_buckets = index_bucket_count(&s->index);
 	sum->arena_bytes = budget_account(&s->budget, ACCOUNT_ITEMS);
@@ -79,7 +80,8 @@ bool store_class_info(struct store *s, unsigned class_number, struct store_class
 		.touch_hits = cc.touch_hits,
 	};
 	lock_acquire(&sc->lock);
-	uint32_t oldest = sc->queue.ops->oldest(&sc->queue);
+	struct policy_queue *q = class_queue(sc);
+	uint32_t oldest = q->ops->oldest(q);
 
 	info->total_pages = sc->page_count;
 	info->total_chunks = (uint64_t)sc->page_count * sc->chunks_per_page;
@@ -129,6 +131,8 @@ static void check_entry(void *context, uint32_t reference, uint64_t hash)
 		check_segments(s, it, reference);
 	else
 		assert(item_stored_bytes(sc, it) + it->slack == sc->chunk_bytes);
+	if (item_word(it) & WORD_REFERRING)
+		reference_check_item(s, reference);
 	uint32_t expiry = slab_get_expiry(&s->slab, sc, reference);
 	const struct page *pg = slab_page(&s->slab, reference);
 
@@ -154,7 +158,7 @@ void store_check(struct store *s)
 		/* While a flush is being swept, items are counted that no reader sees. */
 		assert(s->index.sweep_active || cc.items == walk.items[i]);
 		assert(s->index.sweep_active || cc.bytes == walk.bytes[i]);
-		linked += s->slab.classes[i].queue.count;
+		linked += s->slab.classes[i].queues[0].count + s->slab.classes[i].queues[1].count;
 		items += cc.items;
 	}
 	/* Every item is in its queue but for held ones that were named once; what was removed may still be,

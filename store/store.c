@@ -6,7 +6,6 @@
 
 #include "store/internal.h"
 
-#define LIMIT_MIN_BYTES (1u << 20)
 
 /* ---- items ---- */
 
@@ -67,6 +66,52 @@ static inline bool is_plain(const struct slab_class *sc, uint32_t word)
 	return likely(!sc->big && !(word & WORD_FIELDS));
 }
 
+/* A small item with a weak reference, and neither other references nor client flags nor a given CAS unique. */
+static inline bool is_weak_alone(const struct slab_class *sc, struct item *it, uint32_t word)
+{
+	return !sc->big && (word & WORD_FIELDS) == WORD_REFERRING && references_weak_alone(item_fields(it, false));
+}
+
+static inline void fill_weak_alone(const struct slab_class *sc, struct item *it, uint32_t key_length,
+                                   struct item_view *view)
+{
+	uint32_t before = ITEM_SMALL_HEADER + REFERENCES_ONE_BYTES + key_length, slack = it->slack;
+
+	view->key = (const char *)it + ITEM_SMALL_HEADER + REFERENCES_ONE_BYTES;
+	view->value_length = sc->chunk_bytes - before - slack;
+	view->part_length = view->value_length;
+	view->client_flags = 0;
+	view->weak = true;
+	view->target = (const char *)it + before;
+	view->target_length = (uint8_t)view->value_length;
+	view->claimed = it;
+	view->lead = 0;
+	/* acquire: pairs with the release in tell_lead; the target is complete */
+	if (likely(slack >= ITEM_LEAD_BYTES))
+		view->lead = atomic_load_explicit(item_lead(it, sc->chunk_bytes), memory_order_acquire);
+}
+
+static inline void fill_any(const struct slab_class *sc, struct item *it, uint32_t word, uint32_t key_length,
+                            struct item_view *view)
+{
+	uint32_t fields = item_fields_bytes(it, sc->big, word);
+
+	view->key = item_fields(it, sc->big) + fields;
+	view->value_length = sc->big ? it->value_length
+	                             : sc->chunk_bytes - ITEM_SMALL_HEADER - fields - key_length - it->slack;
+	view->part_length = view->value_length;
+	if (sc->big && it->next)
+		view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) - key_length;
+	view->client_flags = word & WORD_FLAGS_WIDTH ? item_client_flags(it, sc->big, word) : 0;
+	if (likely(word & WORD_REFERRING) && reference_is_weak(item_references(it, sc->big, word))) {
+		view->weak = true;
+		view->lead = 0;
+		view->target = view->key + key_length;
+		view->target_length = (uint8_t)view->value_length;
+		view->claimed = it;
+	}
+}
+
 /* Returns the word that it looked at. */
 static inline uint32_t fill_view(const struct store *s, uint32_t reference, struct item *it,
                                  const struct slab_class *sc, struct item_view *view)
@@ -83,25 +128,10 @@ static inline uint32_t fill_view(const struct store *s, uint32_t reference, stru
 		view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
 		view->part_length = view->value_length;
 		view->client_flags = 0;
+	} else if (is_weak_alone(sc, it, word)) {
+		fill_weak_alone(sc, it, key_length, view);
 	} else {
-		uint32_t fields = item_fields_bytes(it, sc->big, word);
-
-		view->key = item_fields(it, sc->big) + fields;
-		view->value_length = sc->big ? it->value_length
-		                             : sc->chunk_bytes - ITEM_SMALL_HEADER - fields - key_length -
-		                                       it->slack;
-		view->part_length = view->value_length;
-		if (sc->big && it->next)
-			view->part_length = (uint32_t)((const char *)it + sc->chunk_bytes - view->key) -
-			                    key_length;
-		view->client_flags = item_client_flags(it, sc->big, word);
-		if (unlikely(word & WORD_REFERRING) &&
-		    reference_is_weak(item_references(it, sc->big, word))) {
-			view->weak = true;
-			view->target = view->key + key_length;
-			view->target_length = (uint8_t)view->value_length;
-			view->claimed = it;
-		}
+		fill_any(sc, it, word, key_length, view);
 	}
 	view->value = view->key + key_length;
 	view->marks = word_marks(word);
@@ -182,7 +212,7 @@ enum status store_init(struct store **out, const struct store_options *options)
 	if (s == MAP_FAILED)
 		return STATUS_SYSTEM;
 	s->options = *options;
-	s->policy = options->policy;
+	switch_init(s, options->policy);
 	lock_init(&s->dead_sweep.lock);
 	s->dead_sweep.events_seen = REFERENCE_EVENTS_FIRST;
 	s->thread_count = options->thread_count;
@@ -200,7 +230,9 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.page_bytes = page_bytes,
 		.chunk_min_bytes = options->chunk_min_bytes,
 		.growth_factor = options->growth_factor > 1.0 ? options->growth_factor : 1.07,
-		.policy = &s->policy_shared,
+		.policy = options->policy,
+		.policy_may_change = options->policy_may_change,
+		.shared = &s->policy_shared,
 	};
 	struct index_callbacks callbacks = {
 		.hash_of = hash_of_entry,
@@ -209,7 +241,8 @@ enum status store_init(struct store **out, const struct store_options *options)
 		.context = s,
 	};
 
-	if (policy_shared_init(&s->policy_shared, options->policy, &memory, hash_of_entry,
+	if (policy_shared_init(&s->policy_shared, options->policy_may_change ? NULL : options->policy,
+	                       &memory, hash_of_entry,
 	                       limit_max / CHUNK_MIN_BYTES,
 	                       (uint32_t)(limit_max / page_bytes + 2)) != STATUS_OK)
 		goto unmap_store;
@@ -273,7 +306,7 @@ static void thread_second(struct store_thread *st)
 
 void store_enter(struct store_thread *st, uint32_t now)
 {
-	epoch_enter(&st->store->epoch, st->slot);
+	sight_begin(st);
 	if (unlikely(now != st->now)) {
 		st->now = now;
 		thread_second(st);
@@ -298,34 +331,6 @@ uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_l
 	return hash_key(&st->store->secret, key, key_length);
 }
 
-void store_prefetch_bucket(const struct store_thread *st, uint64_t hash)
-{
-	__builtin_prefetch(index_bucket(&st->store->index, hash));
-}
-
-/* Second pass over a batch: the bucket is here by now; fetch what a hit will touch. Reads without
- * checking, since a wrong guess costs a wasted prefetch and nothing else. */
-void store_prefetch_item(const struct store_thread *st, uint64_t hash)
-{
-	const struct store *s = st->store;
-	const struct bucket *b = index_bucket(&s->index, hash);
-	uint32_t mask = bucket_match(b, index_tag(hash));
-
-	if (!mask)
-		return;
-	uint32_t reference = atomic_load_explicit(
-		&((struct bucket *)b)->references[__builtin_ctz(mask)], memory_order_relaxed);
-	const char *chunk = slab_chunk(&s->slab, reference);
-
-	__builtin_prefetch(chunk);
-	__builtin_prefetch(chunk + CACHE_LINE_BYTES);
-	if (slab_page_number(&s->slab, reference) >= s->slab.page_limit)
-		return;
-	const struct slab_class *sc = slab_class_of(&s->slab, reference);
-
-	__builtin_prefetch((const void *)slab_state(sc, reference));
-}
-
 static bool find(const struct store_thread *st, const char *key, size_t key_length, uint64_t hash,
                  uint32_t *reference)
 {
@@ -339,6 +344,24 @@ static bool find(const struct store_thread *st, const char *key, size_t key_leng
 		}
 	}
 	return false;
+}
+
+static uint32_t expiry_of(const struct store *s, uint32_t reference)
+{
+	return slab_get_expiry(&s->slab, slab_class_of(&s->slab, reference), reference);
+}
+
+/* An item that refers to others was found: is it sound? */
+static __attribute__((noinline)) bool look_behind(struct store_thread *st, const struct slab_class *sc,
+                                                  uint32_t word, struct item_view *view)
+{
+	struct store *s = st->store;
+
+	/* A lead says that the target's life goes on, but for its expiry. */
+	if (view->weak && likely(view->lead))
+		return !is_expired(expiry_of(s, view->lead), st->now);
+	return view->weak ? reference_lead(s, st->now, item_references(view->item, sc->big, word), &view->lead)
+	                  : !reference_is_over(s, st->now, item_references(view->item, sc->big, word));
 }
 
 /* Returns the state and age bytes of what was found, NULL for a miss. */
@@ -362,8 +385,7 @@ static inline _Atomic uint8_t *look_up(struct store_thread *st, const char *key,
 		view->expired = true;
 		return NULL;
 	}
-	if (unlikely(word & WORD_REFERRING) &&
-	    reference_is_over(st->store, st->now, item_references(view->item, sc->big, word)))
+	if (unlikely(word & WORD_REFERRING) && !look_behind(st, sc, word, view))
 		return NULL;
 	_Atomic uint8_t *state = slab_state(sc, reference);
 
@@ -394,7 +416,7 @@ static inline void note_hit(struct store_thread *st, uint32_t reference, _Atomic
 	}
 	if (age)
 		atomic_store_explicit(state + STATE_GROUP, 0, memory_order_relaxed);
-	if (st->store->policy->hit)
+	if (wants_hits(st->store))
 		ring_push(st, reference | RING_HIT);
 }
 
@@ -427,32 +449,61 @@ bool store_get(struct store_thread *st, const char *key, size_t key_length, uint
 	       (likely(!view->weak) || store_follow(st, view, true));
 }
 
-bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
+/* The view of a weak reference shows the value of a plain target; the rest stays the reference's. */
+static inline void show_plain_target(const struct slab_class *sc, struct item *it, uint32_t word,
+                                     struct item_view *view)
 {
-	const struct store *s = st->store;
-	uint32_t target = reference_target(s, view->reference);
-	struct item_view own = *view;
+	uint32_t key_length = it->key_length;
 
-	if (!target)
-		return false;
-	const struct slab_class *sc = slab_class_of(&s->slab, target);
-	_Atomic uint8_t *state = slab_state(sc, target);
+	view->value = (const char *)it + ITEM_SMALL_HEADER + key_length;
+	view->value_length = sc->chunk_bytes - ITEM_SMALL_HEADER - key_length - it->slack;
+	view->part_length = view->value_length;
+	view->client_flags = 0;
+	view->marks = word_marks(word);
+}
+
+static void show_target(const struct store *s, const struct slab_class *sc, uint32_t target,
+                        struct item_view *view)
+{
+	struct item_view own = *view;
 
 	fill_view(s, target, chunk_item(s, target), sc, view);
 	view->key = own.key;
 	view->key_length = own.key_length;
 	view->expiry = own.expiry;
-	view->age = own.age;
-	view->fetched = own.fetched;
-	view->state = own.state;
-	view->marks = (view->marks & ~ITEM_KEY_BINARY) | own.marks;
 	view->weak = true;
 	view->target = own.target;
 	view->target_length = own.target_length;
-	view->claimed = own.marks & ITEM_STALE ? own.item : view->item;
-	if (counts)
+}
+
+bool store_follow(struct store_thread *st, struct item_view *view, bool counts)
+{
+	const struct store *s = st->store;
+	uint32_t target = likely(view->lead) ? view->lead : reference_target(s, view->reference);
+
+	if (unlikely(!target))
+		return false;
+	st->follows++;
+	const struct slab_class *sc = slab_class_of(&s->slab, target);
+	struct item *own = view->item, *it = chunk_item(s, target);
+	uint32_t word = item_word(it);
+	uint8_t own_marks = view->marks;
+
+	if (is_plain(sc, word))
+		show_plain_target(sc, it, word, view);
+	else
+		show_target(s, sc, target, view);
+	view->reference = target;
+	view->class_index = sc->index;
+	view->item = it;
+	view->marks = (view->marks & ~ITEM_KEY_BINARY) | own_marks;
+	view->claimed = own_marks & ITEM_STALE ? own : it;
+	if (counts) {
+		_Atomic uint8_t *state = slab_state(sc, target);
+
 		note_hit(st, target, state, atomic_load_explicit(state, memory_order_relaxed),
 		         atomic_load_explicit(state + STATE_GROUP, memory_order_relaxed));
+	}
 	return true;
 }
 

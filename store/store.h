@@ -46,7 +46,9 @@ struct store_options {
 	unsigned thread_count;         /* handles that store_thread_get may return */
 	bool evict;                    /* false: -M, refuse instead */
 	uint32_t held_limit_percent;   /* of the limit, that held entries may take */
-	const struct policy_ops *policy;
+	const struct policy_ops *policy; /* the one to begin with */
+	bool policy_may_change;        /* see store_change_policy */
+	bool policy_follows_curves;    /* the store changes it by itself (curve.h) */
 	enum store_goal goal;          /* weighs pages when they move between classes */
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
 	uint32_t curve_one_in;         /* keys sampled for miss-ratio curves (curve.h); 0: chosen, CURVE_NONE */
@@ -75,6 +77,7 @@ struct item_view {
 	bool weak;             /* a weak reference; the rest is of no meaning if it is not */
 	uint8_t target_length;
 	const char *target;    /* its target's key */
+	uint32_t lead;         /* the store's: the item it leads to, 0 if that is still to be found out */
 	struct item *claimed;  /* the item that store_claim means: the reference if it is stale, or its target */
 };
 
@@ -104,12 +107,12 @@ struct reference_list {
 };
 
 /* How many references an entry has: those that it lives by (weak, dependencies), of them those of a
- * version, and those by which it keeps others. */
+ * version, and those by which it keeps others. Four bytes, so that all of it is looked at at once. */
 struct reference_shape {
 	uint8_t followed;
 	uint8_t versions;
 	uint8_t holds;
-	uint8_t zero; /* so that all of it is looked at at once */
+	bool weak; /* the first of them is; not kept with the entry */
 };
 struct reference_shape reference_list_shape(const struct reference_list *list);
 
@@ -215,9 +218,9 @@ enum ending {
 	ENDED_MOVED,       /* it did not: the item lives on in another chunk */
 };
 
-/* store_on_end: `seen` is called for each item that the store itself ends, by the thread that does, with its
- * bucket locked: it must be quick and not call the store. NULL: nobody looks, which costs one load for
- * each. `context` is set once and for all. Any thread. */
+/* store_on_end: `seen` is called for each item that the store itself ends, or finds over when it is
+ * overwritten, by the thread that does, with its bucket locked: it must be quick and not call the store.
+ * NULL: nobody looks, which costs one load for each. `context` is set once and for all. Any thread. */
 void store_on_end(struct store *s,
                   void (*seen)(void *context, const struct item_view *view, enum ending ending),
                   void *context);
@@ -230,6 +233,16 @@ uint32_t store_now(const struct store_thread *st);
 uint64_t store_hash(const struct store_thread *st, const char *key, size_t key_length);
 void store_prefetch_bucket(const struct store_thread *st, uint64_t hash);
 void store_prefetch_item(const struct store_thread *st, uint64_t hash);
+/* Where weak references are expected: store_prefetch_entry in the place of store_prefetch_item, and some
+ * requests later store_prefetch_target, both in one turn. store_take_follows: how many weak references this
+ * thread followed since it was asked before. */
+struct look_ahead {
+	uint32_t reference; /* of the entry, 0: no more to fetch */
+	uint32_t sight;     /* when that was found */
+};
+void store_prefetch_entry(const struct store_thread *st, uint64_t hash, struct look_ahead *ahead);
+void store_prefetch_target(const struct store_thread *st, const struct look_ahead *ahead);
+unsigned store_take_follows(struct store_thread *st);
 
 /* store_get: looks up and counts as an access (policy, last access, hit counters of the class).
  * store_peek: looks up without leaving a trace (meta debug, mg without bump). */
@@ -261,7 +274,7 @@ bool store_view_references(const struct store_thread *st, const struct item_view
 uint32_t store_view_bytes(const struct item_view *view);
 /* Seconds since the last access before this one; exact below a minute, then in growing steps. */
 uint32_t store_view_idle_seconds(const struct store_thread *st, const struct item_view *view);
-/* store_claim: sets ITEM_WON; true for the one caller that did it. store_unclaim takes it back. */
+/* store_claim: sets ITEM_WON; true for the one caller that did it. */
 bool store_claim(struct store_thread *st, const struct item_view *view);
 
 /* Parts of a chained value, in order. */
@@ -294,6 +307,8 @@ void reservation_advance(struct store_thread *st, struct reservation *rv, uint32
 /* reservation_write: copies the whole of `bytes` in; false when memory ran out. */
 bool reservation_write(struct store_thread *st, struct reservation *rv, const char *data,
                        uint32_t bytes);
+/* reservation_value: the value of a complete reservation that is no longer than a key. */
+const char *reservation_value(const struct reservation *rv);
 /* store_commit ends the reservation whatever the result. With has_compare: NOT_FOUND or EXISTS. */
 enum store_result store_commit(struct store_thread *st, struct reservation *rv,
                                struct commit_args *args);
@@ -318,10 +333,21 @@ void store_flush(struct store_thread *st);
 /* store_maintain: one bounded slice of background work (expiry, flushed items, index shrinking,
  * giving memory back). Returns true while more is waiting; call it again soon, else in 100 ms. */
 bool store_maintain(struct store_thread *st, uint32_t now);
-/* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain.
- * Errors: STATUS_TOO_LARGE over limit_max_bytes, STATUS_NO_MEMORY under the minimum. */
+/* store_set_limit: a new budget. Memory over it is evicted and given back by store_maintain; where nothing
+ * may be evicted, pages that are empty. Errors, and then it stays as it was: STATUS_TOO_LARGE over
+ * store_limit_max, STATUS_NO_MEMORY under store_limit_least. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
 uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
+/* store_limit_least: how far it may be lowered now: to what cannot be given back (the program, threads,
+ * connections, tables) and a few pages, or, where nothing may be evicted, to what is in use and a little
+ * for connections. Never above what it is. */
+uint64_t store_limit_least(const struct store_thread *st);
+/* store_change_policy: another decides from here on who is evicted. Pages change to it one by one, in
+ * store_maintain; nothing is evicted for it but what makes room for its bytes beside each chunk, and its order begins with
+ * how often each item was read, not when. False where the store was not told that this may happen, and
+ * while an earlier change is not through. store_running_policy: any thread. */
+bool store_change_policy(struct store_thread *st, const struct policy_ops *policy);
+const struct policy_ops *store_running_policy(const struct store *s);
 /* store_release_bytes: another account needs room; evicts at least that much if it can. */
 bool store_release_bytes(struct store_thread *st, uint64_t bytes);
 
@@ -365,6 +391,7 @@ struct store_counters {
 	uint64_t expired_unfetched;
 	uint64_t flushed;
 	uint64_t page_moves;        /* pages taken from one class for another */
+	uint64_t policy_changes;
 	uint64_t no_memory;         /* reservations refused */
 	uint64_t hash_bytes;
 	uint64_t hash_buckets;

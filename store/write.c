@@ -5,6 +5,8 @@
  */
 #include "store/write.h"
 
+#include <limits.h>
+
 #define RELEASE_FAILURES 40u
 
 /* ---- publishing ---- */
@@ -60,13 +62,35 @@ static bool must_stay(struct store *s, uint32_t reference)
 	       reference_protection(s, item_hash(s, reference), reference) == PROTECTION_HELD;
 }
 
+/* What is least missed of a locked bucket: what was never read, the longest idle of it. False: all is held. */
+static bool find_sacrifice(struct store *s, struct bucket *b, struct index_slot *least, uint32_t *sacrificed)
+{
+	struct index_slot at = { 0 };
+	uint32_t reference;
+	unsigned least_worth = UINT_MAX;
+
+	while (index_any(&s->index, b, &at, &reference)) {
+		const struct slab_class *sc = slab_class_of(&s->slab, reference);
+		bool read = state_get(&sc->space, reference) & STATE_FETCHED;
+		unsigned age = atomic_load_explicit(slab_age(sc, reference), memory_order_relaxed);
+		unsigned worth = (read ? UINT8_MAX + 1u : 0) + UINT8_MAX - age;
+
+		if (worth >= least_worth || must_stay(s, reference))
+			continue;
+		least_worth = worth;
+		*least = at;
+		*sacrificed = reference;
+	}
+	return least_worth != UINT_MAX;
+}
+
 /* Enters a new key into its locked bucket. When the index has no memory left, another entry of the
  * bucket makes room. */
 static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
                       int32_t *delta)
 {
 	struct index *ix = &st->store->index;
-	struct index_slot at = { 0 };
+	struct index_slot at;
 	uint32_t sacrificed;
 
 	*delta = 1;
@@ -74,10 +98,8 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 		return true;
 	if (!st->store->options.evict)
 		return false;
-	do {
-		if (!index_any(ix, b, &at, &sacrificed))
-			return false;
-	} while (must_stay(st->store, sacrificed));
+	if (!find_sacrifice(st->store, b, &at, &sacrificed))
+		return false;
 	index_remove(ix, b, &at);
 	retire(st, sacrificed, ENDED_EVICTED);
 	*delta = 0;
@@ -85,9 +107,10 @@ static bool enter_key(struct store_thread *st, struct bucket *b, uint64_t hash, 
 }
 
 /* Asks the policy of a key that was absent. True: it is proven. */
-static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash)
+static bool recall_key(struct store_thread *st, struct slab_class *sc, uint64_t hash,
+                       const struct policy_ops *policy)
 {
-	enum ghost_origin origin = st->store->policy->recall(&st->store->policy_shared, hash);
+	enum ghost_origin origin = policy->recall(&st->store->policy_shared, hash);
 
 	if (likely(origin == GHOST_NONE))
 		return false;
@@ -103,7 +126,7 @@ static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint6
                            uint32_t reference, uint32_t old)
 {
 	struct store *s = st->store;
-	const struct policy_ops *policy = s->policy;
+	const struct policy_ops *policy = running_policy(s);
 	uint8_t state = 0;
 
 	if (old) {
@@ -114,7 +137,7 @@ static uint8_t write_state(struct store_thread *st, struct slab_class *sc, uint6
 			state |= STATE_PROVEN;
 	} else {
 		counter_add_one(&st->new_keys);
-		if (policy->recall && recall_key(st, sc, hash))
+		if (policy->recall && recall_key(st, sc, hash, policy))
 			state = STATE_PROVEN;
 	}
 	if (state)
@@ -144,7 +167,8 @@ enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t ha
 	struct item *it = chunk_item(s, reference);
 	uint32_t old = place->old;
 	bool referred = old && unlikely(item_word(chunk_item(s, old)) & WORD_REFERRED);
-	uint8_t direct = s->policy->direct_link;
+	const struct policy_ops *settled = settled_policy(s);
+	uint8_t direct = settled ? settled->direct_link : 0;
 
 	*delta = 0;
 	*unlinked = false;
@@ -158,7 +182,9 @@ enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t ha
 		/* After the value can be read: who makes something of it anew makes it of this one. */
 		if (unlikely(referred) && place->changes)
 			reference_changed(s, hash, reference);
-		retire(st, old, ENDED_REPLACED);
+		/* Was it over, its life did not go on, and nobody has told yet why it ended. */
+		retire(st, old, likely(place->alive) ? ENDED_REPLACED
+						     : over_ending(st, old, ENDED_REPLACED));
 	} else if (unlikely(!enter_key(st, b, hash, reference, delta))) {
 		item_set_kind(it, CHUNK_DETACHED);
 		return STORE_NO_MEMORY;
@@ -482,7 +508,7 @@ static void touched(struct store_thread *st, uint32_t reference, uint64_t hash, 
 	atomic_compare_exchange_strong_explicit(state, &before, state_after_read(before),
 	                                        memory_order_relaxed, memory_order_relaxed);
 	atomic_store_explicit(slab_age(sc, reference), 0, memory_order_relaxed);
-	if (st->store->policy->hit)
+	if (wants_hits(st->store))
 		ring_push(st, reference | RING_HIT);
 }
 

@@ -74,6 +74,7 @@ static void operate(struct crew *c, struct store_thread *st, struct test_random 
 	size_t length = make_key(key, number);
 	uint64_t hash = store_hash(st, key, length);
 	struct delete_args args = { 0 };
+	struct look_ahead ahead;
 	struct item_view view;
 
 	switch (test_random_below(r, 16)) {
@@ -97,6 +98,11 @@ static void operate(struct crew *c, struct store_thread *st, struct test_random 
 		set(st, r, value, number);
 		break;
 	default:
+		/* As a batch does it, now and then with a write between. */
+		store_prefetch_entry(st, hash, &ahead);
+		if (test_random_below(r, 8) == 0)
+			set(st, r, value, test_random_below(r, KEYS));
+		store_prefetch_target(st, &ahead);
 		if (store_get(st, key, length, hash, &view))
 			check_value(c, st, &view, number);
 	}

@@ -106,11 +106,14 @@ static void stress(struct crew *c, const struct policy_ops *policy)
 	crew_settle(c);
 	store_check(c->store);
 	store_counters_sum(c->store, &sum);
-	printf("%s, seed %llu: %lu hits, %lu refused, %llu evicted, %llu expired, %llu flushed, "
-	       "%llu pages moved\n",
-	       policy->name, (unsigned long long)c->seed, atomic_load(&hits), atomic_load(&refused),
+	printf("%s%s, seed %llu: %lu hits, %lu refused, %llu evicted, %llu expired, %llu flushed, "
+	       "%llu pages moved, %llu changes\n",
+	       policy->name, c->policies_change ? " to begin with" : "", (unsigned long long)c->seed, atomic_load(&hits), atomic_load(&refused),
 	       (unsigned long long)sum.evictions, (unsigned long long)sum.expired,
-	       (unsigned long long)sum.flushed, (unsigned long long)sum.page_moves);
+	       (unsigned long long)sum.flushed, (unsigned long long)sum.page_moves,
+	       (unsigned long long)sum.policy_changes);
+	if (c->policies_change && sum.policy_changes == 0)
+		crew_fail(c, "policies did not change");
 	if (atomic_load(&hits) == 0 || sum.evictions == 0 || sum.expired == 0)
 		crew_fail(c, "the load exercised too little");
 	if (!atomic_load(&curves_seen))

@@ -168,7 +168,46 @@ Test(cgroup, seen_as_the_mount_itself_has_its_limit_there)
 	grants(100);
 }
 
+Test(cgroup, of_version_2_limits_by_memory_high_too)
+{
+	have_v2("/a/b");
+	set_v2("/a/b", "268435456");
+	write_file("/sys/fs/cgroup/a/b/memory.high", "max\n");
+	start();
+	grants(256);
+	write_file("/sys/fs/cgroup/a/b/memory.high", "134217728\n");
+	grants(128);
+	write_file("/sys/fs/cgroup/a/memory.high", "67108864\n");
+	grants(64);
+	set_v2("/a", "33554432");
+	grants(32);
+	write_file("/sys/fs/cgroup/a/memory.high", "high\n");
+	fails_with(cgroup_read(&cg, &limit, error), "a/memory.high: not a limit");
+}
+
 /* ---- version 1 ---- */
+
+/* What a container sees of the groups above its own. */
+Test(cgroup, of_version_1_limits_by_the_hierarchical_limit_of_its_statistics)
+{
+	write_file("/proc/self/cgroup", "4:memory:/docker/0a1b\n");
+	write_file("/proc/self/mountinfo",
+		   "35 31 0:32 /docker/0a1b /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+	set_v1("", "268435456");
+	write_file("/sys/fs/cgroup/memory/memory.stat",
+		   "cache 4096\nhierarchical_memory_limit 134217728\nhierarchical_memsw_limit 1048576\ntotal_cache 4096\n");
+	start();
+	grants(128);
+	write_file("/sys/fs/cgroup/memory/memory.stat", "cache 4096\nhierarchical_memory_limit 9223372036854771712\n");
+	grants(256);
+	/* The group's own, not that of one above it, which may be wider. */
+	have_v1("/shop");
+	set_v1("/shop", "268435456");
+	write_file("/sys/fs/cgroup/memory/shop/memory.stat", "hierarchical_memory_limit 67108864\n");
+	start();
+	grants(64);
+}
+
 
 Test(cgroup, of_version_1_limits_by_memory_limit_in_bytes)
 {
@@ -300,7 +339,34 @@ Test(cgroup, is_read_again_when_its_limit_changes)
 	grants(PHYSICAL_MB);
 	set_v2("/shop", "536870912");
 	grants(512);
+	/* Was there none, its file may go; nothing is known then that was not. */
+	set_v2("/shop", "max");
+	grants(PHYSICAL_MB);
 	remove_file("/sys/fs/cgroup/shop/memory.max");
+	grants(PHYSICAL_MB);
+}
+
+Test(cgroup, whose_limit_is_gone_while_it_is_the_same_keeps_it)
+{
+	have_v2("/a/b");
+	set_v2("/a", "268435456");
+	set_v2("/a/b", "134217728");
+	start();
+	grants(128);
+	remove_file("/sys/fs/cgroup/a/b/memory.max");
+	fails_with(cgroup_read(&cg, &limit, error), "/sys/fs/cgroup/a/b/memory.max: gone");
+	cr_assert_not_null(strstr(error, root), "%s", error);
+	cr_assert_eq(limit.bytes, 128 * MB);
+	remove_file("/sys/fs/cgroup/a/memory.max");
+	fails_with(cgroup_read(&cg, &limit, error), "gone");
+	set_v2("/a/b", "67108864");
+	grants(64);
+	remove_file("/proc/self/cgroup");
+	fails_with(cgroup_read(&cg, &limit, error), "/proc/self/cgroup");
+	cr_assert_eq(limit.bytes, 64 * MB);
+	/* Moved to another group, the old one's file means nothing. */
+	remove_file("/sys/fs/cgroup/a/b/memory.max");
+	have_v2("/c");
 	grants(PHYSICAL_MB);
 }
 
@@ -348,6 +414,7 @@ Test(cgroup, that_the_system_does_not_name_rightly_is_an_error)
 	fails_with(cgroup_init(&cg, root, error), "/proc/self/cgroup");
 	write_file("/proc/self/cgroup", "0::relative\n");
 	fails_with(cgroup_init(&cg, root, error), "/proc/self/cgroup");
+	cr_assert_not_null(strstr(error, root), "%s", error);
 }
 
 Test(cgroup, of_a_name_or_root_too_long_is_an_error)

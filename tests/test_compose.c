@@ -232,7 +232,10 @@ Test(compose, t_tells_the_old_time_before_T_and_the_new_after_it)
 	expect_meta(META_STATUS_HD, META_RETURNS_GET, "Tts", &values, "HD t30 s100\r\n");
 	expect_meta(META_STATUS_HD, META_RETURNS_GET, "Nts", &values, "HD t-1 s100\r\n");
 	values.created = true;
-	expect_meta(META_STATUS_HD, META_RETURNS_GET, "Nts", &values, "HD t30 s100\r\n");
+	values.ttl_made = 60;
+	expect_meta(META_STATUS_HD, META_RETURNS_GET, "Nts", &values, "HD t60 s100\r\n");
+	expect_meta(META_STATUS_HD, META_RETURNS_GET, "NtTs", &values, "HD t60 s100\r\n");
+	expect_meta(META_STATUS_HD, META_RETURNS_GET, "TtN", &values, "HD t30\r\n");
 	expect_meta(META_STATUS_HD, META_RETURNS_GET, "tN", &values, "HD t-1\r\n");
 }
 
@@ -242,6 +245,9 @@ Test(compose, a_binary_key_goes_out_as_base64_with_b_behind_it)
 
 	values.key_is_binary = true;
 	expect_meta(META_STATUS_EN, META_RETURNS_MISS, "kO", &values, "EN ka2V5 b Oabc\r\n");
+	values.target = "a b";
+	values.target_length = 3;
+	expect_meta(META_STATUS_HD, META_RETURNS_GET, "wk", &values, "HD wYSBi b ka2V5 b\r\n");
 }
 
 Test(compose, Z_X_and_W_come_last)
@@ -276,7 +282,7 @@ Test(compose, the_longest_meta_reply_fits_its_bound)
 	struct sheet s;
 
 	meta.opaque = (struct slice){"0123456789012345678901234567890", 31};
-	meta.given |= META_BIT('b');
+	key[0] = ' ';
 	sheet_init(&s, COMPOSE_META_MAX);
 	compose_meta(&s.out, META_STATUS_VA, META_RETURNS_GET, &meta, &values);
 	cr_expect_leq(s.out.next - s.bytes, COMPOSE_META_MAX);

@@ -11,20 +11,29 @@
 
 #define BUDGET (4u << 20)
 #define VALUE_BYTES 100u
+#define VALUE_BYTES_MAX 8000u
+/* Gets between two slices of the simulation, unless a test says otherwise. */
+#define SLICE_GETS 256u
 
 struct bench {
 	struct store *store;
 	struct store_thread *st; /* who reads and writes */
 	struct store_thread *main;
 	uint32_t now;
+	uint32_t value_bytes;
+	uint32_t slice_gets;
 	uint32_t gets;
 	uint32_t misses;
+	uint32_t sampled; /* of the gets, one key in CURVE_ONE_IN */
 };
 
-static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
+static struct bench open_bench(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes,
+                               bool follows)
 {
-	struct bench b = { .now = 10 };
+	struct bench b = { .now = 10, .value_bytes = VALUE_BYTES, .slice_gets = SLICE_GETS };
 	struct store_options o = {
+		.policy_may_change = follows,
+		.policy_follows_curves = follows,
 		.limit_bytes = limit,
 		.limit_max_bytes = 256u << 20,
 		.item_limit_bytes = 1u << 20,
@@ -40,6 +49,11 @@ static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint3
 	b.st = store_thread_get(b.store, 0);
 	b.main = store_thread_get(b.store, 1);
 	return b;
+}
+
+static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
+{
+	return open_bench(policy, limit, one_in, bytes, false);
 }
 
 static void maintain(struct bench *b)
@@ -58,7 +72,7 @@ static void end(struct bench *b)
 /* As a client does: get, and on a miss set. */
 static void demand(struct bench *b, uint32_t number)
 {
-	char key[16], value[VALUE_BYTES] = { 0 };
+	char key[16], value[VALUE_BYTES_MAX] = { 0 };
 	size_t length = (size_t)sprintf(key, "k%u", number);
 	struct item_view view;
 
@@ -66,16 +80,17 @@ static void demand(struct bench *b, uint32_t number)
 	uint64_t hash = store_hash(b->st, key, length);
 
 	b->gets++;
+	b->sampled += mrc_is_sampled(hash, MRC_ALL / CURVE_ONE_IN);
 	if (!store_get(b->st, key, length, hash, &view)) {
 		struct item_spec spec = { .key = key, .key_length = (uint8_t)length, .hash = hash,
-			                  .value_length = VALUE_BYTES };
+			                  .value_length = b->value_bytes };
 		struct commit_args args = { .mode = STORE_SET };
 
 		b->misses++;
 		cr_assert_eq(store_set(b->st, &spec, value, &args), STORE_OK);
 	}
 	store_leave(b->st);
-	if (b->gets % 256 == 0)
+	if (b->gets % b->slice_gets == 0)
 		maintain(b);
 }
 
@@ -143,6 +158,22 @@ Test(curve, tells_what_smaller_and_larger_budgets_really_miss)
 	end(&b);
 }
 
+/* A store's victims are asked for in batches, the simulated ones one by one. */
+Test(curve, an_admission_by_frequency_misses_what_is_simulated)
+{
+	struct bench b = begin(&policy_tinylfu, BUDGET, 2, 1u << 20);
+	uint32_t next = 0;
+
+	for (unsigned i = 0; i < 600000; i++)
+		demand(&b, next++ % 60000);
+	struct store_curve curve = read_curve(&b);
+	double real = (double)b.misses / b.gets, told = ratio_at(&curve, &policy_tinylfu, MRC_FACTOR_ONE);
+
+	cr_assert_lt(real, 0.8);
+	cr_assert_float_eq(told, real, 0.2, "%f, really %f", told, real);
+	end(&b);
+}
+
 Test(curve, memory_is_charged_bounded_and_given_back_with_the_budget)
 {
 	struct bench b = begin(&policy_s3fifo, 64u << 20, 1, 0);
@@ -188,6 +219,85 @@ Test(curve, a_full_cache_makes_room_for_it)
 
 	cr_assert(curve.report.running);
 	cr_assert_gt(curve.report.keys, 100);
+	end(&b);
+}
+
+static double ratio_at_budget(const struct store_curve *curve)
+{
+	return curve->report.points[MRC_FACTOR_ONE].miss_ratio;
+}
+
+/* Large values fill the cache before the simulation has had its first slice. */
+static void fill_from_empty(uint64_t limit, uint64_t seed)
+{
+	struct bench b = begin(&policy_s3fifo, limit, CURVE_ONE_IN, 0);
+	struct test_random r = { seed };
+
+	b.value_bytes = VALUE_BYTES_MAX;
+	b.slice_gets = 15000;
+	demand_zipf(&b, &r, 1000000, 150000);
+	struct store_curve curve = read_curve(&b);
+	double real = (double)b.misses / b.gets;
+
+	cr_assert_eq(curve.dropped, 0);
+	cr_assert_float_eq(curve.report.requests, b.sampled, 0, "%f of %u", curve.report.requests, b.sampled);
+	cr_assert_float_eq(curve.report.rate, 1.0 / CURVE_ONE_IN, 1e-9);
+	cr_assert_float_eq(ratio_at_budget(&curve), real, 0.15, "%f, really %f", ratio_at_budget(&curve), real);
+	end(&b);
+}
+
+Test(curve, no_sampled_request_is_lost_while_the_cache_fills)
+{
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		fill_from_empty(64u << 20, test_seed(20 + seed));
+		fill_from_empty(32u << 20, test_seed(30 + seed));
+	}
+}
+
+/* What the cache held before is no miss of the simulated ones. */
+Test(curve, a_simulation_beside_a_warm_cache_says_nothing_of_what_it_never_saw)
+{
+	struct bench b = open_bench(&policy_s3fifo, BUDGET, 1, 1u << 20, true);
+	struct store_curve curve;
+
+	cr_assert(isnan(ratio_at_budget(&(struct store_curve){ .report = read_curve(&b).report })));
+	for (uint32_t i = 0; i < 2000; i++)
+		demand(&b, i % 1000);
+	curve = read_curve(&b);
+	cr_assert_float_eq(ratio_at_budget(&curve), 0.5, 1e-9);
+	store_enter(b.main, b.now);
+	store_change_policy(b.main, &policy_lru);
+	store_leave(b.main);
+	maintain(&b);
+	for (uint32_t i = 0; i < 1000; i++)
+		demand(&b, i);
+	curve = read_curve(&b);
+	cr_assert_eq(curve.report.points[0].policy, &policy_lru);
+	cr_assert(isnan(ratio_at_budget(&curve)));
+	cr_assert_float_eq(curve.report.older, 1000, 0);
+	for (uint32_t i = 0; i < 1000; i++)
+		demand(&b, i);
+	curve = read_curve(&b);
+	cr_assert_float_eq(curve.report.requests, 1000, 0);
+	cr_assert_float_eq(ratio_at_budget(&curve), 0, 1e-9);
+	end(&b);
+}
+
+Test(curve, the_rate_rises_again_long_after_the_reason_is_gone)
+{
+	struct bench b = begin(&policy_s3fifo, 64u << 20, 1, 0);
+	struct test_random r = { test_seed(10) };
+
+	demand_zipf(&b, &r, 100000, 100000);
+	cr_assert_lt(read_curve(&b).report.rate, 1);
+	store_enter(b.st, b.now);
+	store_flush(b.st);
+	store_leave(b.st);
+	for (uint32_t i = 0; i < 3 * CURVE_HALF_SECONDS; i++, b.now++) {
+		demand(&b, i % 64);
+		maintain(&b);
+	}
+	cr_assert_float_eq(read_curve(&b).report.rate, 1, 1e-9);
 	end(&b);
 }
 
@@ -244,16 +354,16 @@ Test(curve, a_reset_counts_anew_at_once)
 }
 
 /* A loop larger than the cache, which strict LRU misses whole. */
-Test(curve, advises_another_policy_after_some_minutes)
+Test(curve, advises_another_policy_after_some_looks)
 {
 	struct bench b = begin(&policy_lru, BUDGET, 2, 1u << 20);
 	uint32_t next = 0;
 
-	for (unsigned minute = 0; minute < CURVE_ADVICE_MINUTES + 5; minute++) {
-		for (unsigned second = 0; second < 60; second++, b.now++)
-			for (unsigned i = 0; i < 4000; i++)
+	for (unsigned look = 0; look < CURVE_ADVICE_LOOKS + 12; look++) {
+		for (unsigned second = 0; second < CURVE_LOOK_SECONDS; second++, b.now++)
+			for (unsigned i = 0; i < 8000; i++)
 				demand(&b, next++ % 60000);
-		if (minute < CURVE_ADVICE_MINUTES - 1)
+		if (look < CURVE_ADVICE_LOOKS - 1)
 			cr_assert_null(read_curve(&b).advice);
 	}
 	struct store_curve curve = read_curve(&b);
@@ -262,5 +372,32 @@ Test(curve, advises_another_policy_after_some_minutes)
 	cr_assert_neq(curve.advice, &policy_lru);
 	cr_assert_gt(curve.report.gain, 0.1);
 	cr_assert_gt(ratio_at(&curve, &policy_lru, MRC_FACTOR_ONE), 0.9);
+	end(&b);
+}
+
+/* The same loop: once another policy was simulated to be better long enough, it runs, and misses less. */
+Test(curve, the_store_changes_to_what_is_better)
+{
+	struct bench b = open_bench(&policy_lru, BUDGET, 2, 1u << 20, true);
+	uint32_t next = 0, seconds = 0;
+
+	for (; store_running_policy(b.store) == &policy_lru; seconds++, b.now++) {
+		cr_assert_lt(seconds, 3 * CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
+		for (unsigned i = 0; i < 8000; i++)
+			demand(&b, next++ % 60000);
+		maintain(&b);
+	}
+	cr_assert_geq(seconds, CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
+	struct store_curve curve = read_curve(&b);
+
+	/* The curves are now those of the policy that runs, and begin anew. */
+	cr_assert_eq(curve.report.points[0].policy, store_running_policy(b.store));
+	cr_assert_lt(curve.report.requests, 60000);
+	for (unsigned i = 0; i < 300000; i++)
+		demand(&b, next++ % 60000);
+	b.gets = b.misses = 0;
+	for (unsigned i = 0; i < 300000; i++)
+		demand(&b, next++ % 60000);
+	cr_assert_lt(b.misses, b.gets / 10 * 9, "%s: %u of %u", store_running_policy(b.store)->name, b.misses, b.gets);
 	end(&b);
 }

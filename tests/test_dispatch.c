@@ -1,26 +1,14 @@
 /* test_dispatch.c: what commands mean, where time or several clients are part of it. What one client
  * sees at one moment is in tests/wire. */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/support/net_server.h"
-
-static struct net_server ns;
-static int fd;
-
-static void start(const char *flags)
-{
-	net_server_start(&ns, flags);
-	fd = net_connect(&ns);
-}
-
-static void stop(void)
-{
-	close(fd);
-	net_server_stop(&ns);
-}
+#include "net/version.h"
+#include "tests/support/one_client.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 
@@ -65,6 +53,33 @@ Test(dispatch, thirty_days_are_from_now_and_more_is_a_date)
 	net_pass_seconds(&ns, 10);
 	net_converse(fd, "get c\r\n", "END\r\n");
 	stop();
+}
+
+static int64_t nanoseconds(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* Ten servers whose seconds begin at different times within the wall clock's: none forgets early, none a
+ * second late, whenever in its second it is told. */
+Test(dispatch, a_date_is_over_within_a_second_after_it)
+{
+	struct server_clock clock;
+
+	clock_init(&clock);
+	for (unsigned i = 0; i < 10; i++) {
+		int64_t date = clock_wall(&clock) + 100;
+		int64_t second = clock_expiry(&clock, clock_now(&clock), date) - (int64_t)CLOCK_FIRST_SECOND;
+		int64_t over_ns = clock.start_ns + second * 1000000000LL + nanoseconds(CLOCK_REALTIME) -
+		                  nanoseconds(CLOCK_MONOTONIC) - date * 1000000000LL;
+
+		cr_assert_geq(over_ns, -1000000, "%lld ns", (long long)over_ns);
+		cr_assert_lt(over_ns, 1001000000, "%lld ns", (long long)over_ns);
+		clock.start_ns -= 100000000;
+	}
 }
 
 Test(dispatch, a_delayed_flush_takes_what_is_there_when_its_time_comes)
@@ -194,6 +209,54 @@ Test(dispatch, without_eviction_a_full_cache_refuses_and_forgets_what_was_to_be_
 	stop();
 }
 
+/* --- counters --------------------------------------------------------------------------------- */
+
+enum { RESETS_AT_ONCE = 100 };
+
+/* Counts and resets until the test is over, on a worker of its own. */
+static void *reset_again_and_again(void *context)
+{
+	static const char one[] = "get a\r\nstats reset\r\n", reply[] = "END\r\nRESET\r\n";
+	char say[sizeof(one) * RESETS_AT_ONCE] = "", expect[sizeof(reply) * RESETS_AT_ONCE] = "";
+	char *say_end = say, *expect_end = expect;
+	int client = net_connect(&ns);
+
+	for (unsigned i = 0; i < RESETS_AT_ONCE; i++) {
+		say_end = stpcpy(say_end, one);
+		expect_end = stpcpy(expect_end, reply);
+	}
+	while (!atomic_load((atomic_bool *)context))
+		net_converse(client, say, expect);
+	close(client);
+	return NULL;
+}
+
+Test(dispatch, counters_never_fall_below_nothing_while_they_are_reset)
+{
+	enum { LOOKS = 20000 };
+	static char text[1 << 16];
+	atomic_bool over = false;
+	pthread_t resetting;
+
+	start("-t 2");
+	cr_assert_eq(pthread_create(&resetting, NULL, reset_again_and_again, &over), 0);
+	for (unsigned looks = 0; looks < LOOKS; looks++) {
+		size_t length = 0;
+
+		net_say(fd, "stats\r\n");
+		do {
+			length += net_receive_some(fd, text + length, sizeof(text) - 1 - length);
+			text[length] = '\0';
+		} while (!strstr(text, "\r\nEND\r\n"));
+		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+			cr_assert(strlen(strrchr(line, ' ') ? strrchr(line, ' ') : "") < strlen(" 10000000000000000000\r"),
+				  "look %u: %s", looks, line);
+	}
+	atomic_store(&over, true);
+	pthread_join(resetting, NULL);
+	stop();
+}
+
 /* --- watchers --------------------------------------------------------------------------------- */
 
 Test(dispatch, a_watcher_that_does_not_read_loses_lines_and_nothing_else)
@@ -244,5 +307,45 @@ Test(dispatch, a_dump_is_made_as_the_client_takes_it)
 	}
 	cr_assert_eq(lines, ITEMS);
 	close(dumper);
+	stop();
+}
+
+/* Batches that expect weak references, by those before them: every kind of request among them. */
+Test(dispatch, batches_that_follow_weak_references_answer_like_others)
+{
+	static char say[20000], expect[40000];
+	char *to = say, *from = expect;
+
+	start("");
+	for (unsigned i = 0; i < 40; i++) {
+		to += sprintf(to, "set t%u 0 0 2\r\n%02u\r\nms w%u %zu W\r\nt%u\r\n", i, i, i,
+			      (size_t)(i < 10 ? 2 : 3), i);
+		from += sprintf(from, "STORED\r\nHD\r\n");
+	}
+	net_converse(fd, say, expect);
+	for (unsigned round = 0; round < 3; round++) {
+		to = say;
+		from = expect;
+		for (unsigned i = 0; i < 40; i++) {
+			to += sprintf(to, "get w%u\r\n", i);
+			from += sprintf(from, "VALUE w%u 0 2\r\n%02u\r\nEND\r\n", i, i);
+		}
+		net_converse(fd, say, expect);
+		/* What is written in the batch is what is read after it, whatever was fetched before. */
+		to = say;
+		from = expect;
+		for (unsigned i = 0; i < 40; i += 4) {
+			to += sprintf(to, "get w%u w%u nothing\r\nset t%u 0 0 6\r\nchange\r\nmg w%u v w\r\n", i, i + 1,
+				      i, i);
+			from += sprintf(from, "VALUE w%u 0 2\r\n%02u\r\nVALUE w%u 0 2\r\n%02u\r\nEND\r\nSTORED\r\n"
+					"VA 6 wt%u\r\nchange\r\n", i, i, i + 1, i + 1, i);
+			to += sprintf(to, "delete t%u noreply\r\nget w%u\r\nmn\r\nversion\r\n", i + 2, i + 2);
+			from += sprintf(from, "END\r\nMN\r\nVERSION " LARDER_VERSION "\r\n");
+			to += sprintf(to, "set t%u 0 0 2\r\n%02u\r\nset t%u 0 0 2\r\n%02u\r\nms w%u %zu W\r\nt%u\r\n", i,
+				      i, i + 2, i + 2, i + 2, (size_t)(i + 2 < 10 ? 2 : 3), i + 2);
+			from += sprintf(from, "STORED\r\nSTORED\r\nHD\r\n");
+		}
+		net_converse(fd, say, expect);
+	}
 	stop();
 }

@@ -26,7 +26,7 @@ static void bench_init(struct bench *b)
 {
 	struct chunk_space space = {
 		.chunk_bytes = CHUNK_BYTES,
-		.side_offset = CHUNKS * CHUNK_BYTES,
+		.side_stride = 1u << PAGE_SHIFT,
 		.side_bytes = policy_lru.side_bytes,
 		.chunks_per_page = CHUNKS,
 		.reciprocal = chunk_reciprocal(CHUNK_BYTES),
@@ -36,8 +36,8 @@ static void bench_init(struct bench *b)
 
 	memset(b, 0, sizeof(*b));
 	space.arena = b->arena = calloc(2, 1u << PAGE_SHIFT);
-	b->shared.ops = &policy_lru;
-	policy_queue_init(&b->queue, &b->shared, &space);
+	space.sides = b->arena + CHUNKS * CHUNK_BYTES;
+	policy_queue_init(&b->queue, &policy_lru, &b->shared, &space);
 }
 
 static void naive_remove(struct bench *b, uint32_t reference)

@@ -2,35 +2,16 @@
  * their tokens were read as; order= has the return flags as they were asked for. */
 #include <criterion/criterion.h>
 
-#include "tests/support/proto_driver.h"
+#include "tests/support/parse_expect.h"
 
-static struct driver driver;
+PARSER_SUITE(meta_parse);
 
-static void setup(void)
-{
-	driver_init(&driver);
-}
-
-static void teardown(void)
-{
-	driver_fini(&driver);
-}
-
-TestSuite(meta_parse, .init = setup, .fini = teardown);
-
-#define EXPECT(input, trace)                                                                       \
-	cr_expect_str_eq(driver_run(&driver, input, sizeof(input) - 1), trace, "%s gave\n%s", #input, \
-			 driver_trace(&driver))
-
-#define BAD_FORMAT "error CLIENT_ERROR bad command line format"
 #define BAD_TOKEN "error CLIENT_ERROR bad token in command line format"
 #define INVALID "error CLIENT_ERROR invalid flag"
 #define DUPLICATE "error CLIENT_ERROR duplicate flag"
 #define BAD_KEY "error CLIENT_ERROR error decoding key"
 #define TOO_LONG "error CLIENT_ERROR options flags are too long"
 #define OPAQUE_31 "0123456789012345678901234567890"
-#define KEY_50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-#define KEY_250 KEY_50 KEY_50 KEY_50 KEY_50 KEY_50
 
 Test(meta_parse, a_key_alone_is_enough)
 {

@@ -6,24 +6,9 @@
 #include <unistd.h>
 
 #include "net/hot.h"
-#include "tests/support/net_server.h"
+#include "tests/support/one_client.h"
 
 #define NOTHING "STAT (none):items 0\r\nSTAT (none):bytes 0\r\nSTAT (other):items 0\r\nSTAT (other):bytes 0\r\nEND\r\n"
-
-static struct net_server ns;
-static int fd;
-
-static void start(const char *flags)
-{
-	net_server_start(&ns, flags);
-	fd = net_connect(&ns);
-}
-
-static void stop(void)
-{
-	close(fd);
-	net_server_stop(&ns);
-}
 
 /* So many keys, each with a prefix of its own. */
 static void set_prefixes(unsigned count)

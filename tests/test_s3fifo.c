@@ -69,7 +69,7 @@ static void bench_init(struct bench *b)
 {
 	struct chunk_space space = {
 		.chunk_bytes = CHUNK_BYTES,
-		.side_offset = CHUNKS * CHUNK_BYTES,
+		.side_stride = 1u << PAGE_SHIFT,
 		.side_bytes = policy_s3fifo.side_bytes,
 		.state_offset = ALIGN_UP(CHUNKS * (CHUNK_BYTES + policy_s3fifo.side_bytes), CACHE_LINE_BYTES),
 		.chunks_per_page = CHUNKS,
@@ -82,8 +82,9 @@ static void bench_init(struct bench *b)
 
 	memset(b, 0, sizeof(*b));
 	space.arena = b->arena = calloc(PAGES + 1, 1u << PAGE_SHIFT);
+	space.sides = b->arena + CHUNKS * CHUNK_BYTES;
 	cr_assert_eq(policy_shared_init(&b->shared, &policy_s3fifo, &memory, NULL, 1u << 16, 16), STATUS_OK);
-	policy_queue_init(&b->queue, &b->shared, &space);
+	policy_queue_init(&b->queue, &policy_s3fifo, &b->shared, &space);
 	for (unsigned page = 1; page <= PAGES; page++)
 		policy_s3fifo.page_add(&b->queue, page);
 }

@@ -26,7 +26,8 @@ static void open_slab(uint32_t page_bytes)
 		.limit_max_bytes = limit_max_bytes,
 		.page_bytes = page_bytes,
 		.growth_factor = 1.07,
-		.policy = &shared,
+		.policy = policy_at(0),
+		.shared = &shared,
 	};
 
 	struct policy_memory memory = { take_bytes, give_bytes, &budget };

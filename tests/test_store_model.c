@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "eviction/policy.h"
-#include "store/store.h"
+#include "tests/support/entries.h"
 #include "tests/support/random.h"
 
 #define KEYS 300
@@ -46,20 +46,12 @@ static size_t key_of(unsigned i, char *key)
 	return length;
 }
 
+/* policy: NULL for all of them, which take over from each other. */
 static void model_init(struct model *m, const struct policy_ops *policy, uint64_t limit_bytes,
                        uint64_t seed)
 {
-	struct store_options o = {
-		.limit_bytes = limit_bytes,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = true,
-		.policy = policy,
-		.hash_seed = seed,
-	};
-
 	memset(m, 0, sizeof(*m));
-	cr_assert_eq(store_init(&m->s, &o), STATUS_OK);
+	m->s = new_store(limit_bytes, policy, 0, seed);
 	m->st = store_thread_get(m->s, 0);
 	m->random.state = seed;
 	m->now = 10;
@@ -322,6 +314,16 @@ static void do_any(struct model *m)
 	}
 }
 
+/* Also back to one that is still being left, which is refused, and to the one that runs. */
+static void change_policy(struct model *m)
+{
+	unsigned count = 0;
+
+	while (policy_at(count))
+		count++;
+	store_change_policy(store_thread_get(m->s, 1), policy_at(test_random_below(&m->random, count)));
+}
+
 static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_miss, uint64_t seed,
                 unsigned steps)
 {
@@ -335,6 +337,10 @@ static void run(const struct policy_ops *policy, uint64_t limit_bytes, bool may_
 		store_leave(m.st);
 		if (step % 100 == 0)
 			store_check(m.s);
+		if (!policy && step % 150 == 20)
+			change_policy(&m);
+		if (!policy && step % 3 == 0)
+			store_maintain(store_thread_get(m.s, 1), m.now);
 		if (step % 50 == 0) {
 			m.now++;
 			while (store_maintain(store_thread_get(m.s, 1), m.now))
@@ -356,4 +362,12 @@ Test(store_model, never_answers_wrong_under_memory_pressure)
 	for (unsigned i = 0; policy_at(i); i++)
 		for (uint64_t seed = 1; seed <= 3; seed++)
 			run(policy_at(i), 4u << 20, true, test_seed(seed * 104729), 20000);
+}
+
+Test(store_model, agrees_while_policies_take_over_from_each_other)
+{
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		run(NULL, 64u << 20, false, test_seed(seed * 611953), 20000);
+		run(NULL, 4u << 20, true, test_seed(seed * 7368787), 20000);
+	}
 }

@@ -44,8 +44,18 @@ static char *compose_key(char *p, const char *key, size_t key_length, bool is_bi
 	return is_binary ? base64_encode(p, key, key_length) : compose_bytes(p, key, key_length);
 }
 
-/* One return flag with its token. is_new: whether t tells the time to live after the command. */
-static char *compose_return(char *p, char letter, bool is_new, const struct meta_args *meta,
+/* Whoever says b knows what to expect; else the b behind it tells. */
+static char *compose_target(char *p, const struct meta_args *meta, const struct meta_values *values)
+{
+	bool asked = META_HAS(meta, 'b');
+	bool is_binary = asked || !key_is_text(values->target, values->target_length);
+
+	p = compose_key(p, values->target, values->target_length, is_binary);
+	return is_binary && !asked ? compose_flag(p, 'b') : p;
+}
+
+/* One return flag with its token. */
+static char *compose_return(char *p, char letter, int64_t ttl, const struct meta_args *meta,
 			    const struct meta_values *values)
 {
 	if (letter == 'w' && values->target_length == 0)
@@ -69,26 +79,28 @@ static char *compose_return(char *p, char letter, bool is_new, const struct meta
 	case 's':
 		return compose_u32(p, values->value_length);
 	case 't':
-		return compose_i64(p, is_new ? values->ttl : values->ttl_before);
+		return compose_i64(p, ttl);
 	case 'w':
-		return compose_key(p, values->target, values->target_length, META_HAS(meta, 'b'));
+		return compose_target(p, meta, values);
 	default:
 		return p;
 	}
 }
 
-/* All return flags in the order they were asked for. */
+/* All return flags in the order they were asked for; T and N among them say which time to live is meant. */
 static char *compose_returns(char *p, uint64_t returns, const struct meta_args *meta,
 			     const struct meta_values *values)
 {
-	bool is_new = false;
+	int64_t ttl = values->ttl_before;
 
 	for (unsigned i = 0; i < meta->return_count; i++) {
 		char letter = meta->return_order[i];
-		if (letter == 'T' || (letter == 'N' && values->created))
-			is_new = true;
+		if (letter == 'T')
+			ttl = values->ttl;
+		else if (letter == 'N' && values->created)
+			ttl = values->ttl_made;
 		else if (returns & META_BIT(letter))
-			p = compose_return(p, letter, is_new, meta, values);
+			p = compose_return(p, letter, ttl, meta, values);
 	}
 	return p;
 }

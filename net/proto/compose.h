@@ -32,9 +32,9 @@ struct output {
 #define COMPOSE_REPLY_MAX 80 /* any of REPLY_TABLE */
 #define COMPOSE_VALUE_HEADER_MAX(key_length)                                                       \
 	(6 + (key_length) + 1 + COMPOSE_U32_MAX + 1 + COMPOSE_U32_MAX + 1 + COMPOSE_U64_MAX + 2)
-/* Two keys as base64, an opaque, and every other flag with the longest number it can have. */
+/* Two keys as base64 with b behind, an opaque, and every other flag with the longest number it can have. */
 #define COMPOSE_META_MAX                                                                           \
-	(3 + COMPOSE_U32_MAX + 2 * (2 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX)) + 2 + 34 +          \
+	(3 + COMPOSE_U32_MAX + 2 * (4 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX)) + 34 +              \
 	 2 * (2 + COMPOSE_U64_MAX + 1) + 4 * (2 + COMPOSE_U32_MAX) + 3 * 2 + 2)
 #define COMPOSE_META_DEBUG_MAX (3 + BASE64_ENCODED_LENGTH(KEY_LENGTH_MAX) + 200)
 #define COMPOSE_METADUMP_MAX (4 + 3 * KEY_LENGTH_MAX + 200)
@@ -185,14 +185,15 @@ struct meta_values {
 	bool won;           /* W: the client is to fill the item */
 	bool stale;         /* X */
 	bool already_won;   /* Z: another client is to fill the item */
-	uint8_t target_length; /* w: 0 for what is no weak reference */
+	uint8_t target_length; /* w: 0 for what is no weak reference; goes out like the key if it is no text */
 	const char *target;
 	uint32_t client_flags;        /* f */
 	uint32_t value_length;        /* s, and the size after VA */
 	uint32_t last_access_seconds; /* l */
 	uint64_t cas;                 /* c */
-	int64_t ttl_before; /* t asked for before T, or N if created: seconds, -1 for ever */
-	int64_t ttl;        /* t after it */
+	int64_t ttl_before; /* t asked for before T, and before N if created: seconds, -1 for ever */
+	int64_t ttl;        /* t after T */
+	int64_t ttl_made;   /* if created: t after N */
 };
 
 /* Which flags a reply may carry. memcached leaves the others out without a word. */

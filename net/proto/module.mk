@@ -1,4 +1,5 @@
 # net/proto: files of this directory
+EXTRA_DIST += net/proto/README.md
 noinst_LIBRARIES += libproto.a
 libproto_a_SOURCES = \
 	net/proto/base64.c \

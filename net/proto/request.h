@@ -17,6 +17,15 @@
 #include "store/base/base.h"
 
 #define KEY_LENGTH_MAX 250
+
+/* key_is_text: it can stand in a line as it is; others go as base64. Nothing else is asked of a key's bytes. */
+static inline bool key_is_text(const char *key, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (key[i] == ' ' || key[i] == '\r' || key[i] == '\n')
+			return false;
+	return true;
+}
 #define META_FLAGS_MAX 20 /* tokens after the key that a meta command may carry */
 #define BATCH_REQUESTS 64
 

@@ -54,7 +54,7 @@ enum reply {
 	REPLY_COUNT
 };
 
-/* reply_text: the line of a reply with its \r\n. */
+/* reply_lines: each reply with its \r\n. */
 struct reply_line {
 	const char *text;
 	uint32_t length;

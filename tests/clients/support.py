@@ -1,7 +1,8 @@
-"""What the client suites, the hostile test and the start-up test share.
+"""What the client suites and the other tests in Python share.
 
 Server runs one server on a free port and ends it; Checks counts checks and prints the failed
-ones; Raw speaks to a server in plain bytes, to look behind a client's back.
+ones, run_checks runs functions that assert; Raw speaks to a server in plain bytes, to look behind a
+client's back.
 """
 
 import argparse
@@ -59,6 +60,25 @@ class Checks:
         sys.exit(1 if self.failed or not self.passed else 0)
 
 
+def run_checks(checks):
+    """Runs functions that assert, each alone; what one raises is its failure. Then the totals, and the end."""
+    passed = 0
+    for check in checks:
+        try:
+            check()
+            passed += 1
+        except (Exception, SystemExit) as problem:
+            print(f"{check.__name__}: {type(problem).__name__}: {problem}"[:2000])
+    print(f"{passed} passed, {len(checks) - passed} failed")
+    sys.exit(0 if passed == len(checks) > 0 else 1)
+
+
+def checks_of(names, prefix="check_"):
+    """The functions that are checks, of vars() or of an object, by name."""
+    found = names if isinstance(names, dict) else {name: getattr(names, name) for name in dir(names)}
+    return [found[name] for name in sorted(found) if name.startswith(prefix)]
+
+
 def brief(value):
     text = repr(value)
     return text if len(text) <= 160 else text[:120] + "... (%d characters)" % len(text)
@@ -105,7 +125,12 @@ class Raw:
     """A connection in plain bytes."""
 
     def __init__(self, address, timeout_s=10):
-        self.sock = socket.create_connection(address, timeout=timeout_s)
+        if isinstance(address, str):  # the path of a Unix socket
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout_s)
+            self.sock.connect(address)
+        else:
+            self.sock = socket.create_connection(address, timeout=timeout_s)
         self.buffer = b""
 
     def send(self, data):
@@ -289,8 +314,9 @@ def sanitized(program):
 
 
 def find_larder():
-    """build/larder, as make's tests or a user at the top of the tree would name it."""
-    places = [os.environ.get("top_builddir"), os.path.join(os.getcwd(), "build"), os.getcwd()]
+    """build/larder, as make's tests or a user at the top of the tree would name it, or beside the tests."""
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    places = [os.environ.get("top_builddir"), os.path.join(os.getcwd(), "build"), os.getcwd(), os.path.join(tree, "build")]
     for place in places:
         if place and os.path.isfile(os.path.join(place, "larder")):
             return os.path.abspath(os.path.join(place, "larder"))

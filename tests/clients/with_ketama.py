@@ -17,7 +17,8 @@ KEYS = ["user:%d:profile" % n for n in range(3000)]
 
 
 def connect(servers, **behaviors):
-    return pylibmc.Client(["%s:%d" % server for server in servers], behaviors=dict(ketama_weighted=True, **behaviors))
+    patience = {"connect_timeout": 30000, "_poll_timeout": 30000}
+    return pylibmc.Client(["%s:%d" % server for server in servers], behaviors=dict(patience, ketama_weighted=True, **behaviors))
 
 
 def held_by(raw, keys):

@@ -55,11 +55,21 @@ function wait_until($condition, $timeout_s)
 	return true;
 }
 
+/* A server with a sanitizer on a loaded machine may take seconds for an answer; libmemcached gives up after
+ * four or five of its own accord, and has been seen to die of it: `instance->fd != INVALID_SOCKET`. */
+define('PATIENT', [
+	Memcached::OPT_CONNECT_TIMEOUT => 30000, // milliseconds
+	Memcached::OPT_POLL_TIMEOUT => 30000,
+	Memcached::OPT_SEND_TIMEOUT => 30000000, // microseconds
+	Memcached::OPT_RECV_TIMEOUT => 30000000,
+]);
+
 function client($count = 1, $options = [])
 {
 	global $servers;
 	$mc = new Memcached();
-	$mc->setOptions($options + [Memcached::OPT_BINARY_PROTOCOL => false, Memcached::OPT_COMPRESSION => false]);
+	$mc->setOptions($options + PATIENT +
+		[Memcached::OPT_BINARY_PROTOCOL => false, Memcached::OPT_COMPRESSION => false]);
 	$mc->addServers(array_slice($servers, 0, $count));
 	return $mc;
 }

@@ -19,8 +19,12 @@ TOO_BIG = os.urandom(1 << 20) + b"more"
 FLAG_PICKLE, FLAG_INTEGER, FLAG_LONG, FLAG_ZLIB, FLAG_TEXT = 1, 2, 4, 8, 16
 
 
+# A sanitizer's build on a busy machine can take longer than the library's own five seconds.
+PATIENCE = {"connect_timeout": 30000, "_poll_timeout": 30000}
+
+
 def connect(servers, **behaviors):
-    return pylibmc.Client(["%s:%d" % server for server in servers], binary=False, behaviors=behaviors or None)
+    return pylibmc.Client(["%s:%d" % server for server in servers], binary=False, behaviors=PATIENCE | behaviors)
 
 
 def storage(mc, raw):

@@ -9,6 +9,7 @@
 
 #define TURN_OPERATIONS 16u
 #define THREADS_MAX 64u
+#define CHANGE_ROUNDS 8u
 
 struct hand {
 	struct crew *crew;
@@ -81,6 +82,15 @@ static void *work(void *context)
 	return NULL;
 }
 
+static void change_policy(struct store_thread *st, uint32_t turn)
+{
+	unsigned count = 0;
+
+	while (policy_at(count))
+		count++;
+	store_change_policy(st, policy_at(turn % count));
+}
+
 static void *maintain(void *context)
 {
 	struct crew *c = ((struct hand *)context)->crew;
@@ -93,6 +103,8 @@ static void *maintain(void *context)
 		if (rounds % 128 == 0)
 			store_set_limit(st, rounds % 256 ? 3u << 20 : 4u << 20);
 		store_maintain(st, atomic_load(&c->now));
+		if (c->policies_change && rounds % CHANGE_ROUNDS == 0)
+			change_policy(st, rounds / CHANGE_ROUNDS);
 		if (c->maintain)
 			c->maintain(c, st);
 		sched_yield();
@@ -108,6 +120,7 @@ void crew_run(struct crew *c, const struct store_options *options)
 
 	o.thread_count = c->threads + 1;
 	o.hash_seed = c->seed;
+	o.policy_may_change = c->policies_change;
 	if (c->threads > THREADS_MAX || store_init(&c->store, &o) != STATUS_OK)
 		crew_fail(c, "no store");
 	atomic_store(&c->working, c->threads);
@@ -145,6 +158,8 @@ int crew_main(struct crew *c, int argc, char **argv,
 	atomic_store(&c->now, 10);
 	for (; policy_at(policies); policies++)
 		stress(c, policy_at(policies));
-	printf("%u passed, 0 failed\n", policies);
+	c->policies_change = true;
+	stress(c, policy_at(0));
+	printf("%u passed, 0 failed\n", policies + 1);
 	return 0;
 }

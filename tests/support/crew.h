@@ -18,6 +18,7 @@ struct crew {
 	unsigned operations; /* of each */
 	uint64_t seed;
 	uint32_t value_max;
+	bool policies_change; /* the maintainer has them take over from each other, all the time */
 	void (*operate)(struct crew *c, struct store_thread *st, struct test_random *r, char *value);
 	void (*after_turn)(struct crew *c, struct test_random *r);          /* may be NULL */
 	void (*maintain)(struct crew *c, struct store_thread *st);          /* may be NULL */
@@ -42,7 +43,7 @@ uint32_t crew_make_value(char *value, uint32_t number, uint32_t length, uint8_t 
 uint32_t crew_check_value(const struct crew *c, struct store_thread *st, const struct item_view *view);
 
 struct policy_ops;
-/* crew_main: [threads [operations [seed]]]; `stress` under every policy. */
+/* crew_main: [threads [operations [seed]]]; `stress` under every policy, then while they change. */
 int crew_main(struct crew *c, int argc, char **argv,
               void (*stress)(struct crew *c, const struct policy_ops *policy));
 

@@ -5,8 +5,10 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "eviction/policy.h"
 #include "store/store.h"
 
+/* policy: NULL for the default one, which others may take over from. */
 static inline struct store *new_store(uint64_t limit_bytes, const struct policy_ops *policy,
                                       uint32_t held_limit_percent, uint64_t seed)
 {
@@ -16,7 +18,8 @@ static inline struct store *new_store(uint64_t limit_bytes, const struct policy_
 		.thread_count = 2,
 		.evict = true,
 		.held_limit_percent = held_limit_percent,
-		.policy = policy,
+		.policy = policy ? policy : policy_at(0),
+		.policy_may_change = !policy,
 		.hash_seed = seed,
 	};
 	struct store *s;

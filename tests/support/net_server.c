@@ -33,17 +33,10 @@ void net_server_start(struct net_server *ns, const char *flags)
 {
 	memset(ns, 0, sizeof(*ns));
 	parse_flags(&ns->settings, flags);
-	struct store_options store_options = {
-		.limit_bytes = ns->settings.memory_limit_bytes,
-		.item_limit_bytes = (uint32_t)ns->settings.item_limit_bytes,
-		.chunk_min_bytes = ns->settings.chunk_min_bytes,
-		.growth_factor = ns->settings.growth_factor,
-		.thread_count = ns->settings.thread_count + 1,
-		.evict = ns->settings.evict,
-		.held_limit_percent = ns->settings.held_limit_percent,
-		.policy = policy_at(0),
-		.hash_seed = 1,
-	};
+	struct store_options store_options = server_store_options(&ns->settings);
+
+	store_options.policy = policy_at(0);
+	store_options.hash_seed = 1;
 	cr_assert_eq(store_init(&ns->store, &store_options), STATUS_OK);
 	struct server_options options = {
 		.settings = &ns->settings,

@@ -1,0 +1,224 @@
+/* test_store_limit.c: a budget that is lowered under a living store, as far as that goes and below. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "eviction/policy.h"
+#include "store/store.h"
+#include "tests/support/entries.h"
+#include "tests/support/random.h"
+
+#define MB (1ULL << 20)
+#define VALUE_BYTES 1000u
+
+struct bench {
+	struct store *store;
+	struct store_thread *st; /* who reads and writes */
+	struct store_thread *main;
+};
+
+static struct bench begin(uint64_t limit_bytes, bool evict)
+{
+	struct bench b;
+	struct store_options o = {
+		.limit_bytes = limit_bytes,
+		.item_limit_bytes = 1u << 20,
+		.thread_count = 2,
+		.evict = evict,
+		.policy = policy_at(0),
+		.hash_seed = test_seed(42),
+		.curve_one_in = CURVE_NONE,
+	};
+
+	cr_assert_eq(store_init(&b.store, &o), STATUS_OK);
+	b.st = store_thread_get(b.store, 0);
+	b.main = store_thread_get(b.store, 1);
+	return b;
+}
+
+static void maintain(struct bench *b)
+{
+	while (store_maintain(b->main, 10))
+		;
+}
+
+static uint64_t account(struct bench *b, enum account which)
+{
+	return budget_account(store_budget(b->store), which);
+}
+
+/* Until what is over the limit is gone: the worker has chunks of its own that it must give back. */
+static void settle(struct bench *b)
+{
+	for (unsigned i = 0; budget_excess(store_budget(b->store)); i++) {
+		cr_assert_lt(i, 1000);
+		store_enter(b->st, 10);
+		store_leave(b->st);
+		maintain(b);
+	}
+}
+
+static void end(struct bench *b)
+{
+	maintain(b);
+	store_check(b->store);
+	store_fini(b->store);
+}
+
+/* How many of these were stored. */
+static unsigned set(struct bench *b, unsigned first, unsigned end_number, unsigned value_bytes)
+{
+	unsigned stored = 0;
+	char key[16];
+
+	for (unsigned i = first; i < end_number; i++) {
+		sprintf(key, "k%u", i);
+		store_enter(b->st, 10);
+		stored += simple_set(b->st, key, value_bytes, NULL, REFERENCE_WEAK) == STORE_OK;
+		store_leave(b->st);
+	}
+	return stored;
+}
+
+static void delete(struct bench *b, unsigned first, unsigned end_number)
+{
+	char key[16];
+
+	for (unsigned i = first; i < end_number; i++) {
+		sprintf(key, "k%u", i);
+		store_enter(b->st, 10);
+		simple_delete(b->st, key);
+		store_leave(b->st);
+	}
+}
+
+/* From a worker, as a client's command does. */
+static enum status lower(struct bench *b, uint64_t limit_bytes)
+{
+	store_enter(b->st, 10);
+	enum status status = store_set_limit(b->st, limit_bytes);
+
+	store_leave(b->st);
+	return status;
+}
+
+static double seconds_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* ---- where nothing may be evicted ---- */
+
+Test(store_limit, without_eviction_stays_above_what_is_in_use)
+{
+	struct bench b = begin(32 * MB, false);
+
+	cr_assert_eq(set(&b, 0, 15000, VALUE_BYTES), 15000);
+	cr_assert_eq(lower(&b, 8 * MB), STATUS_NO_MEMORY);
+	cr_assert_eq(budget_limit(store_budget(b.store)), 32 * MB + BUDGET_ALLOWANCE_BYTES);
+	cr_assert_eq(set(&b, 15000, 20000, VALUE_BYTES), 5000);
+
+	delete(&b, 2000, 20000);
+	maintain(&b);
+	cr_assert_eq(lower(&b, 8 * MB), STATUS_OK);
+	maintain(&b);
+	cr_assert_eq(budget_excess(store_budget(b.store)), 0);
+	cr_assert_lt(account(&b, ACCOUNT_ITEMS), 8 * MB);
+	cr_assert_eq(set(&b, 0, 2000, VALUE_BYTES), 2000);
+	cr_assert_lt(set(&b, 2000, 20000, VALUE_BYTES), 18000);
+	end(&b);
+}
+
+Test(store_limit, without_eviction_can_be_lowered_to_the_least_and_not_below)
+{
+	struct bench b = begin(32 * MB, false);
+
+	set(&b, 0, 10000, VALUE_BYTES);
+	uint64_t least = store_limit_least(b.st);
+
+	cr_assert_eq(lower(&b, least - MB), STATUS_NO_MEMORY);
+	cr_assert_eq(lower(&b, store_limit_least(b.st)), STATUS_OK);
+	cr_assert_leq(budget_limit(store_budget(b.store)), least + BUDGET_ALLOWANCE_BYTES);
+	/* A connection still gets some. */
+	cr_assert(budget_take(store_budget(b.store), ACCOUNT_CONNECTIONS, 64 << 10));
+	budget_give(store_budget(b.store), ACCOUNT_CONNECTIONS, 64 << 10);
+	end(&b);
+}
+
+/* ---- budgets with hardly room for a page ---- */
+
+/* 256 KB a page. */
+static struct bench begin_full(void)
+{
+	struct bench b = begin(300 * MB, true);
+
+	set(&b, 0, 250000, VALUE_BYTES);
+	return b;
+}
+
+Test(store_limit, has_room_for_every_size_when_the_cache_was_large)
+{
+	struct bench b = begin_full();
+
+	budget_charge(store_budget(b.store), ACCOUNT_PROGRAM, 3 * MB);
+	cr_assert_eq(lower(&b, MB / 2), STATUS_NO_MEMORY);
+	cr_assert_eq(lower(&b, store_limit_least(b.st)), STATUS_OK);
+	settle(&b);
+	for (unsigned bytes = 10; bytes < 40000; bytes *= 2)
+		cr_assert_eq(set(&b, 0, 1000, bytes), 1000, "%u bytes", bytes);
+	budget_give(store_budget(b.store), ACCOUNT_PROGRAM, 3 * MB);
+	end(&b);
+}
+
+/* What is fixed grows until no page fits beside it. Returns by how much. */
+static uint64_t leave_no_page(struct bench *b)
+{
+	struct budget *budget = store_budget(b->store);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t others = budget_used(budget) - account(b, ACCOUNT_ITEMS) + (100 << 10);
+		uint64_t more = budget_limit(budget) > others ? budget_limit(budget) - others : 0;
+
+		budget_charge(budget, ACCOUNT_PROGRAM, more);
+		sum += more;
+		set(b, 0, 1, VALUE_BYTES);
+		maintain(b);
+	}
+	cr_assert_eq(account(b, ACCOUNT_ITEMS), 0);
+	return sum;
+}
+
+Test(store_limit, refuses_at_once_what_has_no_room)
+{
+	struct bench b = begin_full();
+
+	cr_assert_eq(lower(&b, 8 * MB), STATUS_OK);
+	settle(&b);
+	uint64_t fixed = leave_no_page(&b);
+	double start = seconds_now();
+
+	cr_assert_eq(set(&b, 0, 20000, VALUE_BYTES), 0);
+	cr_assert_lt(seconds_now() - start, 5.0);
+	budget_give(store_budget(b.store), ACCOUNT_PROGRAM, fixed);
+	cr_assert_eq(set(&b, 0, 1000, VALUE_BYTES), 1000);
+	end(&b);
+}
+
+Test(store_limit, gives_back_what_the_index_took)
+{
+	struct bench b = begin(64 * MB, true);
+	uint64_t before = account(&b, ACCOUNT_INDEX);
+
+	set(&b, 0, 200000, 10);
+	cr_assert_gt(account(&b, ACCOUNT_INDEX), MB);
+	delete(&b, 0, 200000);
+	maintain(&b);
+	cr_assert_leq(account(&b, ACCOUNT_INDEX), before + (32 << 10));
+	store_check(b.store);
+	cr_assert_eq(set(&b, 0, 200000, 10), 200000);
+	end(&b);
+}

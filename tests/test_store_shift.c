@@ -1,0 +1,156 @@
+/*
+ * test_store_shift.c: what is read all the time stays, whatever sizes come and go around it.
+ *
+ * One entry is read again and again while floods of entries that nobody reads pass by, of one size after
+ * the other. Every policy, budgets of two sizes of page.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "eviction/policy.h"
+#include "store/store.h"
+#include "tests/support/entries.h"
+#include "tests/support/random.h"
+
+#define SETS_A_SECOND 150000u
+#define BYTES_A_SECOND (48u << 20)
+#define SETS_A_MAINTENANCE 2000u
+#define FLOOD_ROUND 20u /* sets between two reads */
+#define PHASES_MAX 4u
+
+struct shape {
+	const char *name;
+	uint32_t hot_bytes;          /* of the entry that is read */
+	uint32_t phases[PHASES_MAX]; /* bytes of the values that come, 0: no more */
+};
+
+static const struct shape shapes[] = {
+	{ "alone in its class, shift down", 2, { 1000, 100 } },
+	{ "alone in its class, shift up", 2, { 100, 1000, 9000 } },
+	{ "300 bytes, down and up", 300, { 3000, 60, 900, 30 } },
+};
+
+struct bench {
+	struct store *store;
+	struct store_thread *st; /* who reads and writes */
+	struct store_thread *main;
+	uint32_t now;
+	uint64_t sets;
+	uint64_t second_sets, second_bytes;
+};
+
+static void begin(struct bench *b, uint64_t limit_bytes, const struct policy_ops *policy, enum store_goal goal,
+                  uint64_t seed)
+{
+	struct store_options o = {
+		.limit_bytes = limit_bytes,
+		.item_limit_bytes = 1u << 20,
+		.thread_count = 2,
+		.evict = true,
+		.policy = policy,
+		.goal = goal,
+		.hash_seed = seed,
+		.curve_one_in = CURVE_NONE,
+	};
+
+	*b = (struct bench){ .now = 10 };
+	cr_assert_eq(store_init(&b->store, &o), STATUS_OK);
+	b->st = store_thread_get(b->store, 0);
+	b->main = store_thread_get(b->store, 1);
+}
+
+static void maintain(struct bench *b)
+{
+	while (store_maintain(b->main, b->now))
+		;
+}
+
+static void set_one(struct bench *b, const char *key, uint32_t bytes)
+{
+	store_enter(b->st, b->now);
+	cr_assert_eq(simple_set(b->st, key, bytes, NULL, REFERENCE_WEAK), STORE_OK, "%s of %u bytes", key, bytes);
+	store_leave(b->st);
+	b->second_bytes += bytes;
+	if (++b->second_sets >= SETS_A_SECOND || b->second_bytes >= BYTES_A_SECOND) {
+		b->now++;
+		b->second_sets = b->second_bytes = 0;
+		maintain(b);
+	}
+	if (++b->sets % SETS_A_MAINTENANCE == 0)
+		maintain(b);
+}
+
+static bool is_there(struct bench *b)
+{
+	store_enter(b->st, b->now);
+	bool found = simple_get(b->st, "hot");
+
+	store_leave(b->st);
+	return found;
+}
+
+/* How many reads missed of all that were made. */
+static unsigned flood(struct bench *b, const struct shape *sh, unsigned phase, uint64_t bytes)
+{
+	char key[24];
+	uint64_t number = 0;
+	unsigned missed = 0;
+
+	for (uint64_t written = 0; written < bytes;) {
+		for (unsigned i = 0; i < FLOOD_ROUND; i++, written += sh->phases[phase] + 50) {
+			sprintf(key, "%u.%lu", phase, (unsigned long)number++);
+			set_one(b, key, sh->phases[phase]);
+		}
+		missed += !is_there(b);
+	}
+	return missed;
+}
+
+static unsigned missed_reads(const struct shape *sh, unsigned megabytes, const struct policy_ops *policy,
+                             enum store_goal goal)
+{
+	struct bench b;
+	unsigned missed = 0;
+
+	begin(&b, (uint64_t)megabytes << 20, policy, goal, test_seed(42));
+	set_one(&b, "hot", sh->hot_bytes);
+	for (unsigned phase = 0; phase < PHASES_MAX && sh->phases[phase]; phase++)
+		missed += flood(&b, sh, phase, ((uint64_t)megabytes << 20) * 3 / 2);
+	maintain(&b);
+	store_check(b.store);
+	store_fini(b.store);
+	return missed;
+}
+
+static void expect_all_read(unsigned megabytes)
+{
+	for (unsigned p = 0; policy_at(p); p++) {
+		for (unsigned i = 0; i < ARRAY_LENGTH(shapes); i++) {
+			unsigned missed = missed_reads(&shapes[i], megabytes, policy_at(p), GOAL_OBJECTS);
+
+			cr_expect_eq(missed, 0, "%s with %u MB under %s: %u reads missed", shapes[i].name, megabytes,
+			             policy_at(p)->name, missed);
+		}
+	}
+}
+
+Test(store_shift, what_is_read_stays_in_a_cache_of_8_megabytes)
+{
+	expect_all_read(8);
+}
+
+Test(store_shift, what_is_read_stays_in_a_cache_of_16_megabytes)
+{
+	expect_all_read(16);
+}
+
+Test(store_shift, what_is_read_stays_in_a_cache_of_32_megabytes)
+{
+	expect_all_read(32);
+}
+
+Test(store_shift, what_is_read_stays_where_bytes_are_the_goal)
+{
+	for (unsigned i = 0; i < ARRAY_LENGTH(shapes); i++)
+		cr_expect_eq(missed_reads(&shapes[i], 16, policy_at(0), GOAL_BYTES), 0, "%s", shapes[i].name);
+}
