@@ -154,7 +154,7 @@ bool reference_try_park(struct store *s, uint32_t reference);
 
 /* reference_held_blocks: of what the item holds; at most REFERENCES_MAX. */
 unsigned reference_held_blocks(const struct store *s, uint32_t reference, uint32_t *numbers);
-/* reference_unprotect: takes the protection away; returns the bytes that are no longer held. */
+/* reference_unprotect: takes the protection away; returns the bytes of the entry. */
 uint64_t reference_unprotect(struct store_thread *st, struct block *b);
 /* reference_protect_again: gives it back, if the held bytes allow. */
 void reference_protect_again(struct store *s, struct block *b);
