@@ -84,6 +84,17 @@ void lines_resize(struct line_table *t, int64_t entries, uint32_t entries_per_li
 	lock_release(&t->lock);
 }
 
+bool lines_feed(struct line_table *t, uint32_t entries_per_line)
+{
+	lines_resize(t, 0, entries_per_line);
+	lock_acquire(&t->lock);
+	uint64_t wanted = MIN(t->wanted / entries_per_line, t->region.size_bytes / sizeof(struct line));
+	bool enough = lines_count(t) >= wanted;
+
+	lock_release(&t->lock);
+	return enough;
+}
+
 struct line *line_of(const struct line_table *t, uint64_t hash)
 {
 	uint32_t count = lines_count(t), mask = mask_for(count);

@@ -47,6 +47,9 @@ void lines_fini(struct line_table *t);
  * the table stays smaller, and tries again the next time. */
 void lines_resize(struct line_table *t, int64_t entries, uint32_t entries_per_line);
 
+/* lines_feed: what was refused is asked for again. False: it is refused still. */
+bool lines_feed(struct line_table *t, uint32_t entries_per_line);
+
 static inline uint32_t lines_count(const struct line_table *t)
 {
 	return atomic_load_explicit(&((struct line_table *)t)->count, memory_order_acquire);

@@ -58,6 +58,14 @@ void policy_shared_fini(struct policy_shared *sh)
 	region_release(&sh->page_links);
 }
 
+bool policy_shared_feed(struct policy_shared *sh)
+{
+	bool enough = fifo_pool_feed(&sh->fifos);
+
+	enough &= lines_feed(&sh->ghosts.lines, GHOST_LINE_ENTRIES);
+	return lines_feed(&sh->frequencies, FREQUENCY_LINE_KEYS) && enough;
+}
+
 /* ---- the circle of pages ---- */
 
 void page_circle_add(struct policy_queue *q, uint32_t *hand, uint32_t page_number)

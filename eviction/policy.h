@@ -320,6 +320,9 @@ enum status policy_shared_init(struct policy_shared *sh, const struct policy_ops
                                const struct policy_memory *memory, policy_hash_of *hash_of,
                                uint64_t references_max, uint32_t page_limit);
 void policy_shared_fini(struct policy_shared *sh);
+/* policy_shared_feed: what queues, ghosts and frequencies were refused, or may soon want, is taken now. False:
+ * memory is refused, and somebody is to make room. Any thread. */
+bool policy_shared_feed(struct policy_shared *sh);
 
 static inline void policy_queue_init(struct policy_queue *q, const struct policy_ops *ops,
                                      struct policy_shared *shared, const struct chunk_space *space)

@@ -100,6 +100,14 @@ static uint64_t weight_of(const struct store *s, uint32_t reference)
 
 void curve_sample(struct store_thread *st, enum mrc_kind kind, uint64_t hash, uint32_t reference)
 {
+	struct store *s = st->store;
+
+	/* Where nothing is read there is nothing to tell, and no memory is taken for it. */
+	if (unlikely(!atomic_load_explicit(&s->curves_asked, memory_order_relaxed))) {
+		if (kind >= (enum mrc_kind)MRC_OUTCOMES)
+			return;
+		atomic_store_explicit(&s->curves_asked, true, memory_order_relaxed);
+	}
 	mrc_ring_push(&st->samples, kind, hash, reference ? weight_of(st->store, reference) : 0);
 }
 

@@ -199,6 +199,7 @@ struct store {
 	_Atomic uint64_t pending_bytes; /* chunks of large values that are being filled */
 	_Atomic uint64_t page_moves;
 	_Atomic uint64_t policy_changes; /* begun */
+	_Atomic bool curves_asked; /* a sampled key was read */
 	_Atomic uint64_t lost_to_moves; /* items that were read, evicted to vacate pages */
 	void (*_Atomic end_seen)(void *context, const struct item_view *view, enum ending ending);
 	void *_Atomic end_context;

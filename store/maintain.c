@@ -234,7 +234,7 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, FLUSH_ENTRIES, st);
 	reclaim(st);
 	feed_index(st);
-	if (!fifo_pool_feed(&s->policy_shared.fifos))
+	if (!policy_shared_feed(&s->policy_shared))
 		feed_policy(st);
 	more |= step_limit(st);
 	flush_count(st);

@@ -279,7 +279,7 @@ bool feed_policy(struct store_thread *st)
 
 	if (!s->options.evict || budget_excess(&s->budget) || !release_page(st, NULL))
 		return false;
-	fifo_pool_feed(&s->policy_shared.fifos);
+	policy_shared_feed(&s->policy_shared);
 	return true;
 }
 
