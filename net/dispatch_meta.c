@@ -1,6 +1,7 @@
+#include "net/dispatch_internal.h"
+
 #include <string.h>
 
-#include "net/dispatch.h"
 #include "net/dump.h"
 #include "net/observe.h"
 #include "net/settings.h"
@@ -9,8 +10,6 @@
  * The meta commands. Their replies are a status, the return flags in the order they were asked for, and
  * the three marks Z, X, W; compose_meta writes all that from struct meta_values, which is filled here.
  */
-
-#define COUNT(c, field) counter_add(&(c)->worker->counters.field, 1)
 
 static struct meta_values values_of_key(const struct request *rq)
 {

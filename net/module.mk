@@ -27,6 +27,8 @@ libnet_a_SOURCES = \
 	net/counters.h \
 	net/dispatch.c \
 	net/dispatch.h \
+	net/dispatch_internal.h \
+	net/dispatch_storage.c \
 	net/dispatch_meta.c \
 	net/dump.c \
 	net/dump.h \
