@@ -7,7 +7,7 @@
 #include "eviction/policy.h"
 #include "store/curve.h"
 #include "store/store.h"
-#include "tests/support/random.h"
+#include "tests/support/store_bench.h"
 
 #define BUDGET (4u << 20)
 #define VALUE_BYTES 100u
@@ -16,10 +16,7 @@
 #define SLICE_GETS 256u
 
 struct bench {
-	struct store *store;
-	struct store_thread *st; /* who reads and writes */
-	struct store_thread *main;
-	uint32_t now;
+	struct store_bench in;
 	uint32_t value_bytes;
 	uint32_t slice_gets;
 	uint32_t gets;
@@ -30,43 +27,21 @@ struct bench {
 static struct bench open_bench(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes,
                                bool follows)
 {
-	struct bench b = { .now = 10, .value_bytes = VALUE_BYTES, .slice_gets = SLICE_GETS };
-	struct store_options o = {
-		.policy_may_change = follows,
-		.policy_follows_curves = follows,
-		.limit_bytes = limit,
-		.limit_max_bytes = 256u << 20,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = true,
-		.policy = policy,
-		.hash_seed = test_seed(42),
-		.curve_one_in = one_in,
-		.curve_bytes = bytes,
-	};
+	struct bench b = { .value_bytes = VALUE_BYTES, .slice_gets = SLICE_GETS };
+	struct store_options o = bench_options(limit);
 
-	cr_assert_eq(store_init(&b.store, &o), STATUS_OK);
-	b.st = store_thread_get(b.store, 0);
-	b.main = store_thread_get(b.store, 1);
+	o.policy = policy;
+	o.policy_may_change = o.policy_follows_curves = follows;
+	o.limit_max_bytes = 256u << 20;
+	o.curve_one_in = one_in;
+	o.curve_bytes = bytes;
+	b.in = bench_open(&o);
 	return b;
 }
 
 static struct bench begin(const struct policy_ops *policy, uint64_t limit, uint32_t one_in, uint64_t bytes)
 {
 	return open_bench(policy, limit, one_in, bytes, false);
-}
-
-static void maintain(struct bench *b)
-{
-	while (store_maintain(b->main, b->now))
-		;
-}
-
-static void end(struct bench *b)
-{
-	maintain(b);
-	store_check(b->store);
-	store_fini(b->store);
 }
 
 /* As a client does: get, and on a miss set. */
@@ -76,22 +51,22 @@ static void demand(struct bench *b, uint32_t number)
 	size_t length = (size_t)sprintf(key, "k%u", number);
 	struct item_view view;
 
-	store_enter(b->st, b->now);
-	uint64_t hash = store_hash(b->st, key, length);
+	store_enter(b->in.st, b->in.now);
+	uint64_t hash = store_hash(b->in.st, key, length);
 
 	b->gets++;
 	b->sampled += mrc_is_sampled(hash, MRC_ALL / CURVE_ONE_IN);
-	if (!store_get(b->st, key, length, hash, &view)) {
+	if (!store_get(b->in.st, key, length, hash, &view)) {
 		struct item_spec spec = { .key = key, .key_length = (uint8_t)length, .hash = hash,
 			                  .value_length = b->value_bytes };
 		struct commit_args args = { .mode = STORE_SET };
 
 		b->misses++;
-		cr_assert_eq(store_set(b->st, &spec, value, &args), STORE_OK);
+		cr_assert_eq(store_set(b->in.st, &spec, value, &args), STORE_OK);
 	}
-	store_leave(b->st);
+	store_leave(b->in.st);
 	if (b->gets % b->slice_gets == 0)
-		maintain(b);
+		bench_maintain(&b->in);
 }
 
 /* Zipf with an exponent near 1 over so many keys. */
@@ -105,8 +80,8 @@ static struct store_curve read_curve(struct bench *b)
 {
 	struct store_curve curve;
 
-	maintain(b);
-	store_curve_read(b->store, &curve);
+	bench_maintain(&b->in);
+	store_curve_read(b->in.store, &curve);
 	return curve;
 }
 
@@ -128,7 +103,7 @@ static double run_whole(const struct policy_ops *policy, uint64_t limit)
 	demand_zipf(&b, &r, 200000, 600000);
 	double ratio = (double)b.misses / b.gets;
 
-	end(&b);
+	bench_close(&b.in);
 	return ratio;
 }
 
@@ -139,7 +114,7 @@ Test(curve, tells_what_smaller_and_larger_budgets_really_miss)
 	struct test_random r = { test_seed(7) };
 
 	demand_zipf(&b, &r, 200000, 600000);
-	b.now++;
+	b.in.now++;
 	struct store_curve curve = read_curve(&b);
 	double real = (double)b.misses / b.gets;
 
@@ -155,7 +130,7 @@ Test(curve, tells_what_smaller_and_larger_budgets_really_miss)
 
 		cr_assert_float_eq(told, real, 0.04, "%u: %f, really %f", factor, told, real);
 	}
-	end(&b);
+	bench_close(&b.in);
 }
 
 /* A store's victims are asked for in batches, the simulated ones one by one. */
@@ -171,7 +146,7 @@ Test(curve, an_admission_by_frequency_misses_what_is_simulated)
 
 	cr_assert_lt(real, 0.8);
 	cr_assert_float_eq(told, real, 0.2, "%f, really %f", told, real);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, memory_is_charged_bounded_and_given_back_with_the_budget)
@@ -186,27 +161,27 @@ Test(curve, memory_is_charged_bounded_and_given_back_with_the_budget)
 	cr_assert_gt(curve.report.memory_bytes, 0);
 	cr_assert_leq(curve.report.memory_bytes, (67u << 20) / CURVE_SHARE);
 	cr_assert_lt(curve.report.rate, 1);
-	cr_assert_geq(budget_account(store_budget(b.store), ACCOUNT_EVICTION), curve.report.memory_bytes);
+	cr_assert_geq(budget_account(store_budget(b.in.store), ACCOUNT_EVICTION), curve.report.memory_bytes);
 
-	cr_assert_eq(store_set_limit(b.main, 40u << 20), STATUS_OK);
-	b.now++;
+	cr_assert_eq(store_set_limit(b.in.main, 40u << 20), STATUS_OK);
+	b.in.now++;
 	curve = read_curve(&b);
 	cr_assert_leq(curve.report.memory_bytes, (43u << 20) / CURVE_SHARE);
 	cr_assert_eq(curve.report.points[MRC_FACTOR_ONE].budget_bytes, 40u << 20);
 
-	cr_assert_eq(store_set_limit(b.main, 16u << 20), STATUS_OK);
-	b.now++;
+	cr_assert_eq(store_set_limit(b.in.main, 16u << 20), STATUS_OK);
+	b.in.now++;
 	curve = read_curve(&b);
 	cr_assert_not(curve.enabled);
 	cr_assert_not(curve.report.running);
 	cr_assert_eq(curve.report.memory_bytes, 0);
 
-	cr_assert_eq(store_set_limit(b.main, 64u << 20), STATUS_OK);
-	b.now++;
+	cr_assert_eq(store_set_limit(b.in.main, 64u << 20), STATUS_OK);
+	b.in.now++;
 	demand_zipf(&b, &r, 100000, 10000);
 	curve = read_curve(&b);
 	cr_assert(curve.report.running);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, a_full_cache_makes_room_for_it)
@@ -219,7 +194,7 @@ Test(curve, a_full_cache_makes_room_for_it)
 
 	cr_assert(curve.report.running);
 	cr_assert_gt(curve.report.keys, 100);
-	end(&b);
+	bench_close(&b.in);
 }
 
 static double ratio_at_budget(const struct store_curve *curve)
@@ -243,7 +218,7 @@ static void fill_from_empty(uint64_t limit, uint64_t seed)
 	cr_assert_float_eq(curve.report.requests, b.sampled, 0, "%f of %u", curve.report.requests, b.sampled);
 	cr_assert_float_eq(curve.report.rate, 1.0 / CURVE_ONE_IN, 1e-9);
 	cr_assert_float_eq(ratio_at_budget(&curve), real, 0.15, "%f, really %f", ratio_at_budget(&curve), real);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, no_sampled_request_is_lost_while_the_cache_fills)
@@ -265,10 +240,10 @@ Test(curve, a_simulation_beside_a_warm_cache_says_nothing_of_what_it_never_saw)
 		demand(&b, i % 1000);
 	curve = read_curve(&b);
 	cr_assert_float_eq(ratio_at_budget(&curve), 0.5, 1e-9);
-	store_enter(b.main, b.now);
-	store_change_policy(b.main, &policy_lru);
-	store_leave(b.main);
-	maintain(&b);
+	store_enter(b.in.main, b.in.now);
+	store_change_policy(b.in.main, &policy_lru);
+	store_leave(b.in.main);
+	bench_maintain(&b.in);
 	for (uint32_t i = 0; i < 1000; i++)
 		demand(&b, i);
 	curve = read_curve(&b);
@@ -280,7 +255,7 @@ Test(curve, a_simulation_beside_a_warm_cache_says_nothing_of_what_it_never_saw)
 	curve = read_curve(&b);
 	cr_assert_float_eq(curve.report.requests, 1000, 0);
 	cr_assert_float_eq(ratio_at_budget(&curve), 0, 1e-9);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, the_rate_rises_again_long_after_the_reason_is_gone)
@@ -290,15 +265,15 @@ Test(curve, the_rate_rises_again_long_after_the_reason_is_gone)
 
 	demand_zipf(&b, &r, 100000, 100000);
 	cr_assert_lt(read_curve(&b).report.rate, 1);
-	store_enter(b.st, b.now);
-	store_flush(b.st);
-	store_leave(b.st);
-	for (uint32_t i = 0; i < 3 * CURVE_HALF_SECONDS; i++, b.now++) {
+	store_enter(b.in.st, b.in.now);
+	store_flush(b.in.st);
+	store_leave(b.in.st);
+	for (uint32_t i = 0; i < 3 * CURVE_HALF_SECONDS; i++, b.in.now++) {
 		demand(&b, i % 64);
-		maintain(&b);
+		bench_maintain(&b.in);
 	}
 	cr_assert_float_eq(read_curve(&b).report.rate, 1, 1e-9);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, what_is_flushed_deleted_or_expired_is_gone_from_it)
@@ -315,22 +290,22 @@ Test(curve, what_is_flushed_deleted_or_expired_is_gone_from_it)
 		struct item_view view;
 		uint64_t hash;
 
-		store_enter(b.st, b.now);
-		hash = store_hash(b.st, key, length);
+		store_enter(b.in.st, b.in.now);
+		hash = store_hash(b.in.st, key, length);
 		if (i < 25)
-			store_delete(b.st, key, length, hash, &args);
+			store_delete(b.in.st, key, length, hash, &args);
 		else
-			store_touch(b.st, key, length, hash, b.now + 2, &view);
-		store_leave(b.st);
+			store_touch(b.in.st, key, length, hash, b.in.now + 2, &view);
+		store_leave(b.in.st);
 	}
 	cr_assert_eq(read_curve(&b).report.keys, 175);
-	b.now += 3;
+	b.in.now += 3;
 	cr_assert_eq(read_curve(&b).report.keys, 150);
-	store_enter(b.st, b.now);
-	store_flush(b.st);
-	store_leave(b.st);
+	store_enter(b.in.st, b.in.now);
+	store_flush(b.in.st);
+	store_leave(b.in.st);
 	cr_assert_eq(read_curve(&b).report.keys, 0);
-	end(&b);
+	bench_close(&b.in);
 }
 
 Test(curve, a_reset_counts_anew_at_once)
@@ -341,16 +316,16 @@ Test(curve, a_reset_counts_anew_at_once)
 	for (uint32_t i = 0; i < 200; i++)
 		demand(&b, i);
 	cr_assert_float_eq(read_curve(&b).report.requests, 200, 0);
-	store_curve_reset(b.store);
-	store_curve_read(b.store, &curve);
+	store_curve_reset(b.in.store);
+	store_curve_read(b.in.store, &curve);
 	cr_assert_float_eq(curve.report.requests, 0, 0);
 	for (uint32_t i = 0; i < 100; i++)
 		demand(&b, i);
-	b.now++;
+	b.in.now++;
 	curve = read_curve(&b);
 	cr_assert_float_eq(curve.report.requests, 100, 0);
 	cr_assert_float_eq(ratio_at(&curve, &policy_s3fifo, MRC_FACTOR_ONE), 0, 1e-9);
-	end(&b);
+	bench_close(&b.in);
 }
 
 /* A loop larger than the cache, which strict LRU misses whole. */
@@ -360,7 +335,7 @@ Test(curve, advises_another_policy_after_some_looks)
 	uint32_t next = 0;
 
 	for (unsigned look = 0; look < CURVE_ADVICE_LOOKS + 12; look++) {
-		for (unsigned second = 0; second < CURVE_LOOK_SECONDS; second++, b.now++)
+		for (unsigned second = 0; second < CURVE_LOOK_SECONDS; second++, b.in.now++)
 			for (unsigned i = 0; i < 8000; i++)
 				demand(&b, next++ % 60000);
 		if (look < CURVE_ADVICE_LOOKS - 1)
@@ -372,7 +347,7 @@ Test(curve, advises_another_policy_after_some_looks)
 	cr_assert_neq(curve.advice, &policy_lru);
 	cr_assert_gt(curve.report.gain, 0.1);
 	cr_assert_gt(ratio_at(&curve, &policy_lru, MRC_FACTOR_ONE), 0.9);
-	end(&b);
+	bench_close(&b.in);
 }
 
 /* The same loop: once another policy was simulated to be better long enough, it runs, and misses less. */
@@ -381,23 +356,23 @@ Test(curve, the_store_changes_to_what_is_better)
 	struct bench b = open_bench(&policy_lru, BUDGET, 2, 1u << 20, true);
 	uint32_t next = 0, seconds = 0;
 
-	for (; store_running_policy(b.store) == &policy_lru; seconds++, b.now++) {
+	for (; store_running_policy(b.in.store) == &policy_lru; seconds++, b.in.now++) {
 		cr_assert_lt(seconds, 3 * CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
 		for (unsigned i = 0; i < 8000; i++)
 			demand(&b, next++ % 60000);
-		maintain(&b);
+		bench_maintain(&b.in);
 	}
 	cr_assert_geq(seconds, CURVE_ADVICE_LOOKS * CURVE_LOOK_SECONDS);
 	struct store_curve curve = read_curve(&b);
 
 	/* The curves are now those of the policy that runs, and begin anew. */
-	cr_assert_eq(curve.report.points[0].policy, store_running_policy(b.store));
+	cr_assert_eq(curve.report.points[0].policy, store_running_policy(b.in.store));
 	cr_assert_lt(curve.report.requests, 60000);
 	for (unsigned i = 0; i < 300000; i++)
 		demand(&b, next++ % 60000);
 	b.gets = b.misses = 0;
 	for (unsigned i = 0; i < 300000; i++)
 		demand(&b, next++ % 60000);
-	cr_assert_lt(b.misses, b.gets / 10 * 9, "%s: %u of %u", store_running_policy(b.store)->name, b.misses, b.gets);
-	end(&b);
+	cr_assert_lt(b.misses, b.gets / 10 * 9, "%s: %u of %u", store_running_policy(b.in.store)->name, b.misses, b.gets);
+	bench_close(&b.in);
 }

@@ -6,67 +6,44 @@
 #include "eviction/policy.h"
 #include "store/store.h"
 #include "tests/support/entries.h"
-#include "tests/support/random.h"
+#include "tests/support/store_bench.h"
 
 #define MB (1ULL << 20)
 #define VALUE_BYTES 1000u
 
-struct bench {
-	struct store *store;
-	struct store_thread *st; /* who reads and writes */
-	struct store_thread *main;
-};
-
-static struct bench begin(uint64_t limit_bytes, bool evict)
+static struct store_bench begin(uint64_t limit_bytes, bool evict)
 {
-	struct bench b;
-	struct store_options o = {
-		.limit_bytes = limit_bytes,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = evict,
-		.policy = policy_at(0),
-		.hash_seed = test_seed(42),
-		.curve_one_in = CURVE_NONE,
-	};
+	struct store_options o = bench_options(limit_bytes);
 
-	cr_assert_eq(store_init(&b.store, &o), STATUS_OK);
-	b.st = store_thread_get(b.store, 0);
-	b.main = store_thread_get(b.store, 1);
-	return b;
+	o.evict = evict;
+	return bench_open(&o);
 }
 
-static void maintain(struct bench *b)
-{
-	while (store_maintain(b->main, 10))
-		;
-}
-
-static uint64_t account(struct bench *b, enum account which)
+static uint64_t account(struct store_bench *b, enum account which)
 {
 	return budget_account(store_budget(b->store), which);
 }
 
 /* Until what is over the limit is gone: the worker has chunks of its own that it must give back. */
-static void settle(struct bench *b)
+static void settle(struct store_bench *b)
 {
 	for (unsigned i = 0; budget_excess(store_budget(b->store)); i++) {
 		cr_assert_lt(i, 1000);
 		store_enter(b->st, 10);
 		store_leave(b->st);
-		maintain(b);
+		bench_maintain(b);
 	}
 }
 
-static void end(struct bench *b)
+static void end(struct store_bench *b)
 {
-	maintain(b);
+	bench_maintain(b);
 	store_check(b->store);
 	store_fini(b->store);
 }
 
 /* How many of these were stored. */
-static unsigned set(struct bench *b, unsigned first, unsigned end_number, unsigned value_bytes)
+static unsigned set(struct store_bench *b, unsigned first, unsigned end_number, unsigned value_bytes)
 {
 	unsigned stored = 0;
 	char key[16];
@@ -80,7 +57,7 @@ static unsigned set(struct bench *b, unsigned first, unsigned end_number, unsign
 	return stored;
 }
 
-static void delete(struct bench *b, unsigned first, unsigned end_number)
+static void delete(struct store_bench *b, unsigned first, unsigned end_number)
 {
 	char key[16];
 
@@ -93,7 +70,7 @@ static void delete(struct bench *b, unsigned first, unsigned end_number)
 }
 
 /* From a worker, as a client's command does. */
-static enum status lower(struct bench *b, uint64_t limit_bytes)
+static enum status lower(struct store_bench *b, uint64_t limit_bytes)
 {
 	store_enter(b->st, 10);
 	enum status status = store_set_limit(b->st, limit_bytes);
@@ -114,7 +91,7 @@ static double seconds_now(void)
 
 Test(store_limit, without_eviction_stays_above_what_is_in_use)
 {
-	struct bench b = begin(32 * MB, false);
+	struct store_bench b = begin(32 * MB, false);
 
 	cr_assert_eq(set(&b, 0, 15000, VALUE_BYTES), 15000);
 	cr_assert_eq(lower(&b, 8 * MB), STATUS_NO_MEMORY);
@@ -122,9 +99,9 @@ Test(store_limit, without_eviction_stays_above_what_is_in_use)
 	cr_assert_eq(set(&b, 15000, 20000, VALUE_BYTES), 5000);
 
 	delete(&b, 2000, 20000);
-	maintain(&b);
+	bench_maintain(&b);
 	cr_assert_eq(lower(&b, 8 * MB), STATUS_OK);
-	maintain(&b);
+	bench_maintain(&b);
 	cr_assert_eq(budget_excess(store_budget(b.store)), 0);
 	cr_assert_lt(account(&b, ACCOUNT_ITEMS), 8 * MB);
 	cr_assert_eq(set(&b, 0, 2000, VALUE_BYTES), 2000);
@@ -134,7 +111,7 @@ Test(store_limit, without_eviction_stays_above_what_is_in_use)
 
 Test(store_limit, without_eviction_can_be_lowered_to_the_least_and_not_below)
 {
-	struct bench b = begin(32 * MB, false);
+	struct store_bench b = begin(32 * MB, false);
 
 	set(&b, 0, 10000, VALUE_BYTES);
 	uint64_t least = store_limit_least(b.st);
@@ -151,9 +128,9 @@ Test(store_limit, without_eviction_can_be_lowered_to_the_least_and_not_below)
 /* ---- budgets with hardly room for a page ---- */
 
 /* 256 KB a page. */
-static struct bench begin_full(void)
+static struct store_bench begin_full(void)
 {
-	struct bench b = begin(300 * MB, true);
+	struct store_bench b = begin(300 * MB, true);
 
 	set(&b, 0, 250000, VALUE_BYTES);
 	return b;
@@ -161,7 +138,7 @@ static struct bench begin_full(void)
 
 Test(store_limit, has_room_for_every_size_when_the_cache_was_large)
 {
-	struct bench b = begin_full();
+	struct store_bench b = begin_full();
 
 	budget_charge(store_budget(b.store), ACCOUNT_PROGRAM, 3 * MB);
 	cr_assert_eq(lower(&b, MB / 2), STATUS_NO_MEMORY);
@@ -174,7 +151,7 @@ Test(store_limit, has_room_for_every_size_when_the_cache_was_large)
 }
 
 /* What is fixed grows until no page fits beside it. Returns by how much. */
-static uint64_t leave_no_page(struct bench *b)
+static uint64_t leave_no_page(struct store_bench *b)
 {
 	struct budget *budget = store_budget(b->store);
 	uint64_t sum = 0;
@@ -186,7 +163,7 @@ static uint64_t leave_no_page(struct bench *b)
 		budget_charge(budget, ACCOUNT_PROGRAM, more);
 		sum += more;
 		set(b, 0, 1, VALUE_BYTES);
-		maintain(b);
+		bench_maintain(b);
 	}
 	cr_assert_eq(account(b, ACCOUNT_ITEMS), 0);
 	return sum;
@@ -194,7 +171,7 @@ static uint64_t leave_no_page(struct bench *b)
 
 Test(store_limit, refuses_at_once_what_has_no_room)
 {
-	struct bench b = begin_full();
+	struct store_bench b = begin_full();
 
 	cr_assert_eq(lower(&b, 8 * MB), STATUS_OK);
 	settle(&b);
@@ -210,13 +187,13 @@ Test(store_limit, refuses_at_once_what_has_no_room)
 
 Test(store_limit, gives_back_what_the_index_took)
 {
-	struct bench b = begin(64 * MB, true);
+	struct store_bench b = begin(64 * MB, true);
 	uint64_t before = account(&b, ACCOUNT_INDEX);
 
 	set(&b, 0, 200000, 10);
 	cr_assert_gt(account(&b, ACCOUNT_INDEX), MB);
 	delete(&b, 0, 200000);
-	maintain(&b);
+	bench_maintain(&b);
 	cr_assert_leq(account(&b, ACCOUNT_INDEX), before + (32 << 10));
 	store_check(b.store);
 	cr_assert_eq(set(&b, 0, 200000, 10), 200000);

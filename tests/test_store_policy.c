@@ -6,59 +6,28 @@
 #include "eviction/policy.h"
 #include "store/store.h"
 #include "tests/support/entries.h"
-#include "tests/support/random.h"
+#include "tests/support/store_bench.h"
 
 #define VALUE_BYTES 90u
 
-struct bench {
-	struct store *store;
-	struct store_thread *st; /* who reads and writes */
-	struct store_thread *main;
-	uint32_t now;
-};
-
-static struct bench begin(uint64_t limit_bytes, bool evict, bool may_change)
+static struct store_bench begin(uint64_t limit_bytes, bool evict, bool may_change)
 {
-	struct bench b = { .now = 10 };
-	struct store_options o = {
-		.limit_bytes = limit_bytes,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = evict,
-		.policy = policy_at(0),
-		.policy_may_change = may_change,
-		.hash_seed = test_seed(42),
-		.curve_one_in = CURVE_NONE,
-	};
+	struct store_options o = bench_options(limit_bytes);
 
-	cr_assert_eq(store_init(&b.store, &o), STATUS_OK);
-	b.st = store_thread_get(b.store, 0);
-	b.main = store_thread_get(b.store, 1);
-	return b;
+	o.evict = evict;
+	o.policy_may_change = may_change;
+	return bench_open(&o);
 }
 
-static void maintain(struct bench *b)
-{
-	while (store_maintain(b->main, b->now))
-		;
-}
-
-static void end(struct bench *b)
-{
-	maintain(b);
-	store_check(b->store);
-	store_fini(b->store);
-}
-
-static void change(struct bench *b, const char *name)
+static void change(struct store_bench *b, const char *name)
 {
 	cr_assert(store_change_policy(b->main, policy_find(name)), "%s", name);
-	maintain(b);
+	bench_maintain(b);
 	store_check(b->store);
 	cr_assert_eq(store_running_policy(b->store), policy_find(name));
 }
 
-static void fill(struct bench *b, unsigned first, unsigned end_number)
+static void fill(struct store_bench *b, unsigned first, unsigned end_number)
 {
 	char key[16];
 
@@ -71,7 +40,7 @@ static void fill(struct bench *b, unsigned first, unsigned end_number)
 }
 
 /* How many of these are there. Reads them. */
-static unsigned present(struct bench *b, unsigned first, unsigned end_number)
+static unsigned present(struct store_bench *b, unsigned first, unsigned end_number)
 {
 	unsigned count = 0;
 	char key[16];
@@ -85,7 +54,7 @@ static unsigned present(struct bench *b, unsigned first, unsigned end_number)
 	return count;
 }
 
-static uint64_t evicted(const struct bench *b)
+static uint64_t evicted(const struct store_bench *b)
 {
 	struct store_counters sum;
 
@@ -96,18 +65,18 @@ static uint64_t evicted(const struct bench *b)
 /* Memory is all items then, and none is left for a queue to grow. */
 Test(store_policy, a_flood_of_keys_that_nobody_reads_passes_by_what_is_read)
 {
-	struct bench b = begin(32u << 20, true, false);
+	struct store_bench b = begin(32u << 20, true, false);
 
 	fill(&b, 0, 280000);
 	cr_assert_eq(present(&b, 0, 280000), 280000);
 	for (unsigned first = 1000000; first < 1800000; first += 10000)
 		fill(&b, first, first + 10000);
 	cr_assert_gt(present(&b, 0, 280000), 270000);
-	end(&b);
+	bench_close(&b);
 }
 
 /* As a client does: get, and on a miss set. */
-static void demand(struct bench *b, const char *kind, unsigned number, uint32_t value_bytes)
+static void demand(struct store_bench *b, const char *kind, unsigned number, uint32_t value_bytes)
 {
 	char key[16];
 
@@ -122,21 +91,21 @@ static void demand(struct bench *b, const char *kind, unsigned number, uint32_t 
  * entries of its buckets make way, and those are the new ones. */
 Test(store_policy, small_values_find_room_in_the_index_too)
 {
-	struct bench b = begin(32u << 20, true, false);
+	struct store_bench b = begin(32u << 20, true, false);
 
 	for (unsigned i = 0; i < 20000; i++)
 		demand(&b, "large", i, 2048);
 	cr_assert_gt(evicted(&b), 0);
 	fill(&b, 0, 60000);
 	cr_assert_geq(present(&b, 0, 60000), 59000);
-	end(&b);
+	bench_close(&b);
 }
 
 /* A large value is two chunks of the largest class and a rest in another, where the policy has nobody to name. When
  * that one is full and there is room in the other, pages of others are not what is wanted. */
 static uint64_t moves_for_large_values(uint64_t limit_bytes)
 {
-	struct bench b = begin(limit_bytes, true, false);
+	struct store_bench b = begin(limit_bytes, true, false);
 	struct test_random r = { test_seed(11) };
 	struct store_counters sum;
 
@@ -148,10 +117,10 @@ static uint64_t moves_for_large_values(uint64_t limit_bytes)
 		else
 			demand(&b, "k", (unsigned)pow(60000, share), 100);
 		if (i % 1000 == 0)
-			maintain(&b);
+			bench_maintain(&b);
 	}
 	store_counters_sum(b.store, &sum);
-	end(&b);
+	bench_close(&b);
 	return sum.page_moves;
 }
 
@@ -164,7 +133,7 @@ Test(store_policy, large_values_make_room_for_each_other)
 
 Test(store_policy, nothing_goes_where_there_is_room)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	fill(&b, 0, 50000);
 	for (unsigned i = 0; policy_at(i); i++)
@@ -174,15 +143,15 @@ Test(store_policy, nothing_goes_where_there_is_room)
 		}
 	cr_assert_eq(present(&b, 0, 50000), 50000);
 	cr_assert_eq(evicted(&b), 0);
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, memory_is_as_before_after_there_and_back)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	fill(&b, 0, 100000);
-	maintain(&b);
+	bench_maintain(&b);
 	uint64_t items = budget_account(store_budget(b.store), ACCOUNT_ITEMS);
 	uint64_t eviction = budget_account(store_budget(b.store), ACCOUNT_EVICTION);
 
@@ -199,12 +168,12 @@ Test(store_policy, memory_is_as_before_after_there_and_back)
 	change(&b, "s3fifo");
 	cr_assert_eq(budget_account(store_budget(b.store), ACCOUNT_ITEMS), items);
 	cr_assert_leq(budget_account(store_budget(b.store), ACCOUNT_EVICTION), eviction + (64u << 10));
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, a_full_cache_loses_what_makes_room_and_no_more)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	fill(&b, 0, 400000);
 	uint64_t before = evicted(&b);
@@ -220,12 +189,12 @@ Test(store_policy, a_full_cache_loses_what_makes_room_and_no_more)
 	before = evicted(&b);
 	change(&b, "s3fifo");
 	cr_assert_lt(evicted(&b) - before, items / 50);
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, the_order_is_the_new_policys)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	change(&b, "lru");
 	fill(&b, 0, 400000);
@@ -238,12 +207,12 @@ Test(store_policy, the_order_is_the_new_policys)
 	/* What was read under the one is proven under the other: a flood of keys that nobody reads goes by it. */
 	fill(&b, 500000, 900000);
 	cr_assert_gt(present(&b, oldest, 400000), (400000 - oldest) / 10 * 8);
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, items_that_were_read_come_first_in_the_new_order)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	fill(&b, 0, 100000);
 	present(&b, 0, 5000);
@@ -252,31 +221,31 @@ Test(store_policy, items_that_were_read_come_first_in_the_new_order)
 	fill(&b, 100000, 600000);
 	cr_assert_geq(present(&b, 0, 5000), 3800);
 	cr_assert_lt(present(&b, 5000, 100000), 1000);
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, one_change_at_a_time_and_only_where_it_may_be)
 {
-	struct bench b = begin(8u << 20, true, false);
+	struct store_bench b = begin(8u << 20, true, false);
 
 	cr_assert_not(store_change_policy(b.main, policy_find("lru")));
-	end(&b);
+	bench_close(&b);
 	b = begin(8u << 20, false, true);
 	cr_assert_not(store_change_policy(b.main, policy_find("lru")));
-	end(&b);
+	bench_close(&b);
 	b = begin(32u << 20, true, true);
 	fill(&b, 0, 20000);
 	cr_assert(store_change_policy(b.main, policy_find("lru")));
 	cr_assert_not(store_change_policy(b.main, policy_find("clock")));
 	store_check(b.store);
-	maintain(&b);
+	bench_maintain(&b);
 	cr_assert(store_change_policy(b.main, policy_find("clock")));
-	end(&b);
+	bench_close(&b);
 }
 
 Test(store_policy, sets_go_on_while_pages_change)
 {
-	struct bench b = begin(32u << 20, true, true);
+	struct store_bench b = begin(32u << 20, true, true);
 
 	fill(&b, 0, 300000);
 	for (unsigned i = 0, next = 300000; i < 60; i++) {
@@ -291,5 +260,5 @@ Test(store_policy, sets_go_on_while_pages_change)
 		if (i % 10 == 9)
 			b.now++;
 	}
-	end(&b);
+	bench_close(&b);
 }

@@ -10,7 +10,7 @@
 #include "eviction/policy.h"
 #include "store/store.h"
 #include "tests/support/entries.h"
-#include "tests/support/random.h"
+#include "tests/support/store_bench.h"
 
 #define SETS_A_SECOND 150000u
 #define BYTES_A_SECOND (48u << 20)
@@ -31,61 +31,32 @@ static const struct shape shapes[] = {
 };
 
 struct bench {
-	struct store *store;
-	struct store_thread *st; /* who reads and writes */
-	struct store_thread *main;
-	uint32_t now;
+	struct store_bench in;
 	uint64_t sets;
 	uint64_t second_sets, second_bytes;
 };
 
-static void begin(struct bench *b, uint64_t limit_bytes, const struct policy_ops *policy, enum store_goal goal,
-                  uint64_t seed)
-{
-	struct store_options o = {
-		.limit_bytes = limit_bytes,
-		.item_limit_bytes = 1u << 20,
-		.thread_count = 2,
-		.evict = true,
-		.policy = policy,
-		.goal = goal,
-		.hash_seed = seed,
-		.curve_one_in = CURVE_NONE,
-	};
-
-	*b = (struct bench){ .now = 10 };
-	cr_assert_eq(store_init(&b->store, &o), STATUS_OK);
-	b->st = store_thread_get(b->store, 0);
-	b->main = store_thread_get(b->store, 1);
-}
-
-static void maintain(struct bench *b)
-{
-	while (store_maintain(b->main, b->now))
-		;
-}
-
 static void set_one(struct bench *b, const char *key, uint32_t bytes)
 {
-	store_enter(b->st, b->now);
-	cr_assert_eq(simple_set(b->st, key, bytes, NULL, REFERENCE_WEAK), STORE_OK, "%s of %u bytes", key, bytes);
-	store_leave(b->st);
+	store_enter(b->in.st, b->in.now);
+	cr_assert_eq(simple_set(b->in.st, key, bytes, NULL, REFERENCE_WEAK), STORE_OK, "%s of %u bytes", key, bytes);
+	store_leave(b->in.st);
 	b->second_bytes += bytes;
 	if (++b->second_sets >= SETS_A_SECOND || b->second_bytes >= BYTES_A_SECOND) {
-		b->now++;
+		b->in.now++;
 		b->second_sets = b->second_bytes = 0;
-		maintain(b);
+		bench_maintain(&b->in);
 	}
 	if (++b->sets % SETS_A_MAINTENANCE == 0)
-		maintain(b);
+		bench_maintain(&b->in);
 }
 
 static bool is_there(struct bench *b)
 {
-	store_enter(b->st, b->now);
-	bool found = simple_get(b->st, "hot");
+	store_enter(b->in.st, b->in.now);
+	bool found = simple_get(b->in.st, "hot");
 
-	store_leave(b->st);
+	store_leave(b->in.st);
 	return found;
 }
 
@@ -109,16 +80,17 @@ static unsigned flood(struct bench *b, const struct shape *sh, unsigned phase, u
 static unsigned missed_reads(const struct shape *sh, unsigned megabytes, const struct policy_ops *policy,
                              enum store_goal goal)
 {
-	struct bench b;
+	struct store_options o = bench_options((uint64_t)megabytes << 20);
 	unsigned missed = 0;
 
-	begin(&b, (uint64_t)megabytes << 20, policy, goal, test_seed(42));
+	o.policy = policy;
+	o.goal = goal;
+	struct bench b = { .in = bench_open(&o) };
+
 	set_one(&b, "hot", sh->hot_bytes);
 	for (unsigned phase = 0; phase < PHASES_MAX && sh->phases[phase]; phase++)
 		missed += flood(&b, sh, phase, ((uint64_t)megabytes << 20) * 3 / 2);
-	maintain(&b);
-	store_check(b.store);
-	store_fini(b.store);
+	bench_close(&b.in);
 	return missed;
 }
 

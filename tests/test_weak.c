@@ -38,20 +38,7 @@ static void pass_to(uint32_t now)
 static enum store_result put(const char *key, const char *value, uint32_t expiry, const char *target,
                              enum reference_kind kind)
 {
-	struct reference_list list = { .count = 1 };
-	struct item_spec spec = { .key = key, .key_length = (uint8_t)strlen(key),
-		                  .hash = store_hash(st, key, strlen(key)), .expiry = expiry,
-		                  .value_length = (uint32_t)strlen(value) };
-	struct commit_args args = { .mode = STORE_SET };
-
-	if (target) {
-		list.targets[0].key = target;
-		list.targets[0].key_length = (uint8_t)strlen(target);
-		list.targets[0].kind = (uint8_t)kind;
-		args.references = &list;
-		spec.references = reference_list_shape(&list);
-	}
-	return store_set(st, &spec, value, &args);
+	return set_entry(st, key, value, (uint32_t)strlen(value), expiry, target, kind);
 }
 
 static void set(const char *key, const char *value)

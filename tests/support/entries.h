@@ -29,12 +29,14 @@ static inline struct store *new_store(uint64_t limit_bytes, const struct policy_
 }
 
 /* target: NULL for none. */
-static inline enum store_result simple_set(struct store_thread *st, const char *key, uint32_t value_length,
-                                           const char *target, enum reference_kind kind)
+static inline enum store_result set_entry(struct store_thread *st, const char *key, const char *value,
+                                          uint32_t value_length, uint32_t expiry, const char *target,
+                                          enum reference_kind kind)
 {
-	static const char bytes[100000];
 	struct reference_list list = { .count = 1 };
-	struct item_spec spec = { .key = key, .key_length = (uint8_t)strlen(key), .value_length = value_length };
+	struct item_spec spec = { .key = key, .key_length = (uint8_t)strlen(key),
+		                  .hash = store_hash(st, key, strlen(key)), .expiry = expiry,
+		                  .value_length = value_length };
 	struct commit_args args = { .mode = STORE_SET };
 
 	if (target) {
@@ -44,8 +46,16 @@ static inline enum store_result simple_set(struct store_thread *st, const char *
 		args.references = &list;
 		spec.references = reference_list_shape(&list);
 	}
-	spec.hash = store_hash(st, key, spec.key_length);
-	return store_set(st, &spec, bytes, &args);
+	return store_set(st, &spec, value, &args);
+}
+
+/* The same of zeros. */
+static inline enum store_result simple_set(struct store_thread *st, const char *key, uint32_t value_length,
+                                           const char *target, enum reference_kind kind)
+{
+	static const char bytes[100000];
+
+	return set_entry(st, key, bytes, value_length, EXPIRY_NEVER, target, kind);
 }
 
 static inline bool simple_delete(struct store_thread *st, const char *key)
