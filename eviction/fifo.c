@@ -174,6 +174,33 @@ static void drop_first_block(struct fifo_pool *p, struct fifo *f)
 	block_give(p, block);
 }
 
+/* Nothing of this block is left to be seen; there is a next one. */
+static void leave_seen(struct fifo_pool *p, struct fifo *f)
+{
+	uint32_t block = f->seen_block, next = *link_of(p, block);
+
+	if (block != f->kept_block) {
+		*link_of(p, f->kept_block) = next;
+		block_give(p, block);
+	}
+	f->seen_block = next;
+	f->seen_index = 0;
+}
+
+/* Where all that the filter kept was popped, what it has not seen comes first, and it is over. */
+static void settle_front(struct fifo_pool *p, struct fifo *f)
+{
+	if (likely(!f->kept_block) || f->first_block != f->kept_block || f->first_index != f->kept_index)
+		return;
+	if (f->seen_index == FIFO_BLOCK_ENTRIES)
+		leave_seen(p, f);
+	if (f->first_block != f->seen_block)
+		block_give(p, f->first_block);
+	f->first_block = f->seen_block;
+	f->first_index = f->seen_index;
+	f->kept_block = 0;
+}
+
 uint32_t fifo_pop(struct fifo_pool *p, struct fifo *f)
 {
 	if (f->count == 0)
@@ -181,6 +208,7 @@ uint32_t fifo_pop(struct fifo_pool *p, struct fifo *f)
 	uint32_t reference = block_at(p, f->first_block)[f->first_index++];
 
 	f->count--;
+	settle_front(p, f);
 	if (f->first_index == FIFO_BLOCK_ENTRIES)
 		drop_first_block(p, f);
 	else if (f->count == 0)
@@ -188,44 +216,54 @@ uint32_t fifo_pop(struct fifo_pool *p, struct fifo *f)
 	return reference;
 }
 
-void fifo_filter(struct fifo_pool *p, struct fifo *f,
+/* All was seen: the queue ends where the next to be kept would have gone. */
+static void end_filter(struct fifo_pool *p, struct fifo *f)
+{
+	if (f->kept_block != f->last_block) {
+		block_give(p, f->last_block);
+		*link_of(p, f->kept_block) = 0;
+		f->last_block = f->kept_block;
+	}
+	f->last_index = f->kept_index;
+	f->kept_block = 0;
+	if (f->count == 0)
+		f->first_index = f->last_index = 0;
+}
+
+static bool all_is_seen(const struct fifo *f)
+{
+	return f->seen_block == f->last_block && f->seen_index == f->last_index;
+}
+
+void fifo_filter(struct fifo_pool *p, struct fifo *f, size_t max,
                  bool (*keep)(void *context, uint32_t reference), void *context)
 {
-	/* What is kept is written to the front of what was read, so no memory is needed. */
-	uint32_t block = f->first_block, index = f->first_index;
-	uint32_t to_block = block, to_index = index;
-	size_t left = f->count, kept = 0;
-
-	for (; left > 0; left--) {
-		uint32_t reference = block_at(p, block)[index];
-
-		if (keep(context, reference)) {
-			if (to_index == FIFO_BLOCK_ENTRIES) {
-				to_block = *link_of(p, to_block);
-				to_index = 0;
-			}
-			block_at(p, to_block)[to_index++] = reference;
-			kept++;
-		}
-		if (++index == FIFO_BLOCK_ENTRIES) {
-			block = *link_of(p, block);
-			index = 0;
-		}
+	if (!f->kept_block) {
+		if (f->count == 0)
+			return;
+		f->kept_block = f->seen_block = f->first_block;
+		f->kept_index = f->seen_index = f->first_index;
 	}
-	f->count = kept;
-	if (!to_block)
-		return;
-	f->last_block = to_block;
-	f->last_index = to_index;
-	for (block = *link_of(p, to_block); block;) {
-		uint32_t next = *link_of(p, block);
+	/* What is kept is written where something was seen before, so no memory is needed. */
+	for (; max > 0 && !all_is_seen(f); max--) {
+		if (f->seen_index == FIFO_BLOCK_ENTRIES)
+			leave_seen(p, f);
+		uint32_t reference = block_at(p, f->seen_block)[f->seen_index++];
 
-		block_give(p, block);
-		block = next;
+		if (!keep(context, reference)) {
+			f->count--;
+			continue;
+		}
+		if (f->kept_index == FIFO_BLOCK_ENTRIES) {
+			f->kept_block = *link_of(p, f->kept_block);
+			f->kept_index = 0;
+		}
+		block_at(p, f->kept_block)[f->kept_index++] = reference;
 	}
-	*link_of(p, to_block) = 0;
-	if (kept == 0)
-		f->first_index = f->last_index = 0;
+	if (all_is_seen(f))
+		end_filter(p, f);
+	else
+		settle_front(p, f);
 }
 
 void fifo_clear(struct fifo_pool *p, struct fifo *f)
@@ -233,6 +271,7 @@ void fifo_clear(struct fifo_pool *p, struct fifo *f)
 	while (f->first_block)
 		drop_first_block(p, f);
 	f->count = 0;
+	f->kept_block = 0;
 }
 
 void fifo_check(const struct fifo_pool *p, const struct fifo *f)
@@ -246,6 +285,13 @@ void fifo_check(const struct fifo_pool *p, const struct fifo *f)
 		uint32_t begin = block == f->first_block ? f->first_index : 0;
 		uint32_t end = next ? FIFO_BLOCK_ENTRIES : f->last_index;
 
+		/* What was seen and not written again. */
+		if (f->kept_block == block && f->seen_block == block)
+			begin += f->seen_index - f->kept_index;
+		else if (f->kept_block == block)
+			end = f->kept_index;
+		else if (f->kept_block && f->seen_block == block)
+			begin = f->seen_index;
 		assert(begin <= end);
 		assert(next || block == f->last_block);
 		count += end - begin;

@@ -43,6 +43,12 @@ struct fifo {
 	uint32_t last_block;
 	uint32_t first_index;  /* next to pop, within the first block */
 	uint32_t last_index;   /* next to push, within the last block */
+	/* While a filter is under way: where what it keeps goes next, and what it looks at next. Between them is
+	 * nothing, and there is something behind. */
+	uint32_t kept_block;   /* 0: none is */
+	uint32_t kept_index;
+	uint32_t seen_block;
+	uint32_t seen_index;
 	size_t count;
 };
 
@@ -59,12 +65,16 @@ bool fifo_push(struct fifo_pool *p, struct fifo *f, uint32_t reference);
 /* fifo_pop, fifo_first: the oldest, 0 when there is none. */
 uint32_t fifo_pop(struct fifo_pool *p, struct fifo *f);
 uint32_t fifo_first(const struct fifo_pool *p, const struct fifo *f);
-/* fifo_filter: keeps, in order, what `keep` says. */
-void fifo_filter(struct fifo_pool *p, struct fifo *f,
+/* fifo_filter: begins or goes on to filter: of the next `max` it keeps, in order, what `keep` says. */
+void fifo_filter(struct fifo_pool *p, struct fifo *f, size_t max,
                  bool (*keep)(void *context, uint32_t reference), void *context);
 
 /* fifo_clear: empty, and no block is kept. */
 void fifo_clear(struct fifo_pool *p, struct fifo *f);
+static inline bool fifo_is_filtering(const struct fifo *f)
+{
+	return f->kept_block != 0;
+}
 
 void fifo_check(const struct fifo_pool *p, const struct fifo *f);
 

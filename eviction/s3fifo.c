@@ -41,10 +41,13 @@
 #define WEIGHT_MAX 100.0
 #define BURIED_SAMPLE 8u
 /* The hand looks at so many chunks for a victim with no reads left, then takes one with one read,
- * and so on: what bounds the time under the class's lock where all is hot. */
+ * and so on; as many move on from the small queue at once: what bounds the time under the class's lock
+ * where all is hot, as in a cache that was read once while it filled. */
 #define HAND_PATIENCE 2048u
-/* Entries of removed chunks are filtered out when the queue is this much longer than it needs be. */
+/* Entries of removed chunks are filtered out when the queue is this much longer than it needs be: so many are
+ * looked at when one comes, and so many times as many when that many chunks go with their page. */
 #define QUEUE_SLACK 1024u
+#define FILTER_STEP 16u
 
 static uint8_t links_of(const struct policy_queue *q, uint32_t reference)
 {
@@ -92,15 +95,21 @@ static bool entry_is_wanted(void *context, uint32_t reference)
 	return false;
 }
 
+/* For `changes` of the queue: in small parts, since it is done under the class's lock. */
+static void filter_small(struct policy_queue *q, uint32_t changes)
+{
+	struct fifo *small = &q->u.s3fifo.small;
+
+	if (fifo_is_filtering(small) || small->count > 2 * q->u.s3fifo.small_count + QUEUE_SLACK)
+		fifo_filter(&q->shared->fifos, small, (size_t)changes * FILTER_STEP, entry_is_wanted, q);
+}
+
 /* Where the queue gets no memory it must not wait for its full share: what it gives up makes room for what comes.
  * Else new chunks would go to the main queue, and drive out what is there. */
 static bool enqueue(struct policy_queue *q, uint32_t reference)
 {
-	struct fifo *small = &q->u.s3fifo.small;
-
-	if (small->count > 2 * q->u.s3fifo.small_count + QUEUE_SLACK)
-		fifo_filter(&q->shared->fifos, small, entry_is_wanted, q);
-	q->u.s3fifo.starved = !fifo_push(&q->shared->fifos, small, reference);
+	filter_small(q, 1);
+	q->u.s3fifo.starved = !fifo_push(&q->shared->fifos, &q->u.s3fifo.small, reference);
 	return !q->u.s3fifo.starved;
 }
 
@@ -173,8 +182,8 @@ static uint32_t small_head(struct policy_queue *q)
 }
 
 /* Takes the head of the small queue: returns it as a victim, or 0 when it was read enough and moved
- * to main, or when there was none. */
-static uint32_t small_victim(struct policy_queue *q)
+ * to main, or when there was none. After many that moved the next goes, read or not. */
+static uint32_t small_victim(struct policy_queue *q, unsigned *moved)
 {
 	uint32_t reference = small_head(q);
 
@@ -182,7 +191,7 @@ static uint32_t small_victim(struct policy_queue *q)
 		return 0;
 	fifo_pop(&q->shared->fifos, &q->u.s3fifo.small);
 	q->u.s3fifo.small_count--;
-	if (state_reads(state_get(&q->space, reference)) >= PROMOTE_READS) {
+	if (state_reads(state_get(&q->space, reference)) >= PROMOTE_READS && ++*moved <= HAND_PATIENCE) {
 		state_change(&q->space, reference, STATE_OF_POLICY | STATE_READS, LINKED_MAIN);
 		return 0;
 	}
@@ -245,11 +254,11 @@ static bool small_is_next(const struct policy_queue *q)
 
 static unsigned s3_victims(struct policy_queue *q, uint32_t *references, unsigned max)
 {
-	unsigned n = 0;
+	unsigned n = 0, moved = 0;
 
 	while (n < max && (q->u.s3fifo.small_count || main_count(q))) {
 		bool from_small = small_is_next(q);
-		uint32_t reference = from_small ? small_victim(q) : main_victim(q);
+		uint32_t reference = from_small ? small_victim(q, &moved) : main_victim(q);
 
 		if (reference)
 			references[n++] = reference | (from_small ? 0 : VICTIM_PROVEN);
@@ -330,6 +339,8 @@ static void s3_page_remove(struct policy_queue *q, uint32_t page_number)
 	ghost_resize(&q->shared->ghosts, -ghosts_of_page(q));
 	if (!q->u.s3fifo.hand.page)
 		fifo_clear(&q->shared->fifos, &q->u.s3fifo.small);
+	else
+		filter_small(q, q->space.chunks_per_page);
 }
 
 /* ---- keys ---- */

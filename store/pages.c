@@ -455,6 +455,10 @@ static bool release_from(struct store_thread *st, const struct slab_class *excep
 	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
 
 	drain_rings(s);
+	/* A page whose only chunks in use are this thread's closes by that alone: no items need leave another. */
+	return_stocks(st, true);
+	if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
+		return true;
 	for (unsigned i = 0; i < STEAL_TRIES; i++) {
 		struct donor donor;
 
@@ -513,10 +517,9 @@ bool release_empty_page(struct store_thread *st)
 		if (sc->page_count == 0)
 			continue;
 		lock_acquire(&sc->lock);
-		for (number = sc->partial_head; number; number = sl->pages[number].older)
-			if (sl->pages[number].used_count == 0)
-				break;
-		if (number)
+		/* The last of the list, if any: one that empties while another has room is closed at once. */
+		number = sc->partial_tail;
+		if (number && sl->pages[number].used_count == 0)
 			closed = slab_drain(sl, sc, number);
 		lock_release(&sc->lock);
 		if (closed)

@@ -437,14 +437,35 @@ static bool is_even(void *context, uint32_t reference)
 	return reference % 2 == 0;
 }
 
-static size_t naive_filter(uint32_t *naive, size_t first, size_t end)
-{
-	size_t kept = first;
+/* A queue and how far a filter has come, in an array. */
+struct naive_fifo {
+	uint32_t entries[200000];
+	size_t first;
+	size_t seen; /* first up to here were kept; meaningless if no filter is under way */
+	size_t end;
+	bool is_filtering;
+};
 
-	for (size_t i = first; i < end; i++)
-		if (is_even(NULL, naive[i]))
-			naive[kept++] = naive[i];
-	return kept;
+static void naive_filter(struct naive_fifo *nf, size_t max)
+{
+	if (!nf->is_filtering)
+		nf->seen = nf->first;
+	for (; max > 0 && nf->seen < nf->end; max--) {
+		if (is_even(NULL, nf->entries[nf->seen])) {
+			nf->seen++;
+			continue;
+		}
+		memmove(nf->entries + nf->seen, nf->entries + nf->seen + 1,
+		        (--nf->end - nf->seen) * sizeof(nf->entries[0]));
+	}
+	nf->is_filtering = nf->seen < nf->end;
+}
+
+static void check_same(const struct fifo_pool *pool, const struct fifo *f, const struct naive_fifo *nf)
+{
+	fifo_check(pool, f);
+	cr_assert_eq(f->count, nf->end - nf->first);
+	cr_assert_eq(fifo_first(pool, f), nf->first < nf->end ? nf->entries[nf->first] : 0);
 }
 
 Test(fifo, keeps_order_through_pushes_pops_and_filters)
@@ -454,36 +475,45 @@ Test(fifo, keeps_order_through_pushes_pops_and_filters)
 	struct test_random r = { test_seed(5) };
 	struct fifo_pool pool;
 	struct fifo f = { 0 };
-	static uint32_t naive[200000];
-	size_t first = 0, end = 0;
+	static struct naive_fifo nf;
+	unsigned unfinished = 0;
 
 	memset(&b, 0, sizeof(b));
 	cr_assert_eq(fifo_pool_init(&pool, &memory, 100000), STATUS_OK);
-	for (unsigned step = 0; step < 2000; step++) {
-		unsigned n = test_random_below(&r, 100);
+	for (unsigned step = 0; step < 4000; step++) {
+		unsigned n = test_random_below(&r, step % 1000 < 500 ? 100 : 3000);
 
 		switch (test_random_below(&r, 12)) {
 		case 0:
-			fifo_filter(&pool, &f, is_even, NULL);
-			end = naive_filter(naive, first, end);
-			break;
 		case 1:
 		case 2:
+			fifo_filter(&pool, &f, n, is_even, NULL);
+			naive_filter(&nf, n);
+			unfinished += fifo_is_filtering(&f);
+			break;
 		case 3:
 		case 4:
-			for (; n > 0 && first < end; n--, first++)
-				cr_assert_eq(fifo_pop(&pool, &f), naive[first]);
+		case 5:
+		case 6:
+			for (; n > 0 && nf.first < nf.end; n--) {
+				cr_assert_eq(fifo_pop(&pool, &f), nf.entries[nf.first++]);
+				nf.is_filtering &= nf.first < nf.seen;
+				check_same(&pool, &f, &nf);
+			}
 			break;
 		default:
-			for (; n > 0; n--) {
-				naive[end] = 1 + test_random_below(&r, 1000000);
-				cr_assert(fifo_push(&pool, &f, naive[end++]));
+			for (; n > 0 && nf.end < ARRAY_LENGTH(nf.entries); n--) {
+				nf.entries[nf.end] = 1 + test_random_below(&r, 1000000);
+				cr_assert(fifo_push(&pool, &f, nf.entries[nf.end++]));
 			}
 		}
-		fifo_check(&pool, &f);
-		cr_assert_eq(f.count, end - first);
-		cr_assert_eq(fifo_first(&pool, &f), first < end ? naive[first] : 0);
+		check_same(&pool, &f, &nf);
+		memmove(nf.entries, nf.entries + nf.first, (nf.end - nf.first) * sizeof(nf.entries[0]));
+		nf.seen -= nf.first;
+		nf.end -= nf.first;
+		nf.first = 0;
 	}
+	cr_assert_gt(unfinished, 100);
 	fifo_clear(&pool, &f);
 	cr_assert_leq(b.taken_bytes, OS_PAGE_BYTES);
 	cr_assert_eq(pool.in_use, 0);
