@@ -39,12 +39,12 @@ bool auto_budget_choose(struct auto_budget *ab, struct settings *se, struct fail
 /*
  * The physical memory, which no limit exceeds; but not so far that references become coarser, for which
  * every small item would pay all the time: of 16 + 10 bytes a container on a host of 256 GB held 0.18
- * of what it holds so, of 32 + 100 on one of 32 GB 0.91. Four times the budget is what one in megabytes
- * has too. (Over 4 GB CAS uniques leave 2^53, as they do with -m over 1 GB; see slab_cas.)
+ * of what it holds so, of 32 + 100 on one of 32 GB 0.91. (Over 4 GB CAS uniques leave 2^53, as they do
+ * with -m over 1 GB; see slab_cas.)
  */
 uint64_t auto_budget_reach(const struct auto_budget *ab)
 {
-	uint64_t cheap_bytes = MAX(STORE_FINE_LIMIT_BYTES, ab->settings->memory_limit_bytes * 4);
+	uint64_t cheap_bytes = store_limit_reach(ab->settings->memory_limit_bytes);
 
 	return ab->wanted ? MIN(ab->cgroup.physical_bytes, cheap_bytes) : 0;
 }

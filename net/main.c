@@ -116,8 +116,9 @@ static bool open_store(struct program *p, struct failure *f)
 	case STATUS_OK:
 		return true;
 	case STATUS_NO_MEMORY:
-	case STATUS_TOO_LARGE:
 		return fail_usage(f, "-m: too little memory to hold anything");
+	case STATUS_TOO_LARGE:
+		return fail_usage(f, "-m: more memory than can be managed");
 	default:
 		return fail_environment(f, "no address space for the cache: %s", strerror(errno));
 	}

@@ -187,8 +187,6 @@ struct store {
 	struct store_thread *threads;
 	struct region thread_region;
 	struct epoch epoch;
-	/* What clients can keep from being evicted, pinned and unfinished values, is bounded. */
-	uint64_t captive_limit_bytes;
 	struct budget budget;
 	struct index index;
 	struct policy_shared policy_shared;
@@ -291,6 +289,8 @@ uint32_t item_stored_bytes(const struct slab_class *sc, struct item *it);
 uint64_t item_hash(const struct store *s, uint32_t reference);
 bool item_has_key(const struct store *s, uint32_t reference, const char *key, size_t key_length);
 void view_fill(const struct store *s, uint32_t reference, struct item_view *view);
+/* captive_limit: bytes that clients may keep from being evicted, in pinned and unfinished values. */
+uint64_t captive_limit(const struct store *s);
 
 /* find_locked: the entry of this key in a locked bucket, expired or not. */
 bool find_locked(struct store *s, struct bucket *locked, uint64_t hash, const char *key,

@@ -94,7 +94,7 @@ static uint32_t alloc_pending(struct store_thread *st, struct slab_class *sc, ui
 	                                             memory_order_relaxed) +
 	                   atomic_load_explicit(&s->pinned_bytes, memory_order_relaxed);
 
-	if (captive + sc->chunk_bytes <= s->captive_limit_bytes &&
+	if (captive + sc->chunk_bytes <= captive_limit(s) &&
 	    (reference = alloc_chunk(st, sc)) != 0) {
 		*counted_bytes += sc->chunk_bytes;
 		return reference;

@@ -55,6 +55,7 @@ static void class_init(struct slab *sl, const struct slab_options *o, uint32_t c
 	sc->chunks_per_page = count_for_chunk_bytes(o, chunk_bytes);
 	sc->big = chunk_bytes > CHUNK_SMALL_MAX;
 	assert(sc->chunks_per_page <= CHUNKS_PER_PAGE_MAX);
+	assert(sc->big || chunk_bytes - sl->classes[index - 1].chunk_bytes <= UINT8_MAX + 1u);
 	uint32_t chunks_end = chunk_bytes * sc->chunks_per_page;
 	uint32_t state_offset = o->page_bytes - state_area(sc->chunks_per_page);
 
@@ -92,7 +93,8 @@ static void classes_init(struct slab *sl, const struct slab_options *o)
 	uint32_t bytes = ALIGN_UP(MAX(CHUNK_MIN_BYTES, o->chunk_min_bytes), step);
 	uint32_t max_bytes = ALIGN_DOWN(chunk_bytes_for_count(o, CHUNKS_PER_PAGE_MIN), step);
 
-	bytes = MIN(bytes, CHUNK_SMALL_MAX);
+	/* A small item's slack is one byte, and the smallest has less than a step. */
+	bytes = MIN(bytes, UINT8_MAX + 1u);
 	for (; bytes <= CHUNK_SMALL_MAX; bytes += step)
 		class_init(sl, o, bytes);
 	for (double size = CHUNK_SMALL_MAX * o->growth_factor; size < max_bytes;

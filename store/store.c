@@ -171,11 +171,21 @@ static void eviction_give(void *context, uint64_t bytes)
 	budget_give(&((struct store *)context)->budget, ACCOUNT_EVICTION, bytes);
 }
 
+uint64_t store_limit_reach(uint64_t limit_bytes)
+{
+	uint64_t reach = STORE_FINE_LIMIT_BYTES;
+
+	/* Each time references are twice as coarse. */
+	while (reach < limit_bytes)
+		reach = 2 * reach + (1u << 20);
+	return reach;
+}
+
 static uint64_t choose_limit_max(const struct store_options *o)
 {
 	if (o->limit_max_bytes)
 		return o->limit_max_bytes;
-	return MAX(o->limit_bytes * 4, 1ULL << 30);
+	return MIN(MAX(o->limit_bytes * 4, 1ULL << 30), store_limit_reach(o->limit_bytes));
 }
 
 static enum status threads_init(struct store *s)
@@ -206,6 +216,8 @@ enum status store_init(struct store **out, const struct store_options *options)
 	*out = NULL;
 	if (options->limit_bytes < LIMIT_MIN_BYTES || limit_max < options->limit_bytes)
 		return STATUS_NO_MEMORY;
+	if (limit_max > STORE_LIMIT_MOST_BYTES)
+		return STATUS_TOO_LARGE;
 	struct store *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 	                       -1, 0);
 
@@ -216,9 +228,6 @@ enum status store_init(struct store **out, const struct store_options *options)
 	lock_init(&s->dead_sweep.lock);
 	s->dead_sweep.events_seen = REFERENCE_EVENTS_FIRST;
 	s->thread_count = options->thread_count;
-	/* One value of the largest size always fits. */
-	s->captive_limit_bytes = MAX(options->limit_bytes / 2,
-	                             options->item_limit_bytes + (64ULL << 10));
 	hash_secret_init(&s->secret, options->hash_seed);
 	budget_init(&s->budget, options->limit_bytes, options->evict ? 0 : NO_EVICTION_SPARE_SHARE);
 	budget_charge(&s->budget, ACCOUNT_PAGES, ALIGN_UP(sizeof(*s), (size_t)OS_PAGE_BYTES));
@@ -579,6 +588,14 @@ bool store_can_pin(const struct store_thread *st, const struct item_view *view)
 
 /* An item's bytes count once, however many pin it: the first comes to count them, the last to leave
  * takes them off. */
+uint64_t captive_limit(const struct store *s)
+{
+	uint64_t budget_bytes = budget_limit(&s->budget) - BUDGET_ALLOWANCE_BYTES;
+
+	/* One value of the largest size always fits. */
+	return MAX(budget_bytes / 2, s->options.item_limit_bytes + (64ULL << 10));
+}
+
 bool store_pin(struct store_thread *st, const struct item_view *view)
 {
 	struct store *s = st->store;
@@ -587,7 +604,7 @@ bool store_pin(struct store_thread *st, const struct item_view *view)
 	/* relaxed: the turn keeps the item until its end, which is later than this */
 	uint32_t pins = atomic_load_explicit(&view->item->pins, memory_order_relaxed);
 
-	if (pins == 0 && captive + view->value_length > s->captive_limit_bytes)
+	if (pins == 0 && captive + view->value_length > captive_limit(s))
 		return false;
 	if (atomic_fetch_add_explicit(&view->item->pins, 1, memory_order_relaxed) == 0)
 		atomic_fetch_add_explicit(&s->pinned_bytes, view->value_length, memory_order_relaxed);

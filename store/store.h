@@ -33,6 +33,8 @@ struct policy_ops;
 /* Up to where limit_max_bytes is for free: above it references are coarser, and so are the steps of
  * chunk sizes, which small items pay for. */
 #define STORE_FINE_LIMIT_BYTES ((16ULL << 30) - (1u << 20))
+/* The most that there may be: with chunks in steps of 256 bytes, whose slack one byte still tells. */
+#define STORE_LIMIT_MOST_BYTES ((512ULL << 30) - (1u << 20))
 
 /* What is to be served from memory as often as can be: requests, or bytes. */
 enum store_goal { GOAL_OBJECTS, GOAL_BYTES };
@@ -338,6 +340,8 @@ bool store_maintain(struct store_thread *st, uint32_t now);
  * store_limit_max, STATUS_NO_MEMORY under store_limit_least. */
 enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes);
 uint64_t store_limit_max(const struct store_thread *st); /* how far it may be raised */
+/* store_limit_reach: what limit_max_bytes costs nothing beside this limit: references are no coarser for it. */
+uint64_t store_limit_reach(uint64_t limit_bytes);
 /* store_limit_least: how far it may be lowered now: to what cannot be given back (the program, threads,
  * connections, tables) and a few pages, or, where nothing may be evicted, to what is in use and a little
  * for connections. Never above what it is. */

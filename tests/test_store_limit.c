@@ -199,3 +199,126 @@ Test(store_limit, gives_back_what_the_index_took)
 	cr_assert_eq(set(&b, 0, 200000, 10), 200000);
 	end(&b);
 }
+
+/* ---- large budgets: coarse references, large steps ---- */
+
+static void check_every_length(struct store_bench *b)
+{
+	static char value[700];
+	struct item_view view;
+	char key[16];
+
+	for (unsigned i = 0; i < sizeof(value); i++)
+		value[i] = (char)('a' + i % 26);
+	store_enter(b->st, 10);
+	for (unsigned length = 0; length < sizeof(value); length++) {
+		sprintf(key, "k%u", length);
+		cr_assert_eq(set_entry(b->st, key, value, length, EXPIRY_NEVER, NULL, REFERENCE_WEAK), STORE_OK);
+	}
+	for (unsigned length = 0; length < sizeof(value); length++) {
+		sprintf(key, "k%u", length);
+		cr_assert(store_get(b->st, key, strlen(key), store_hash(b->st, key, strlen(key)), &view));
+		cr_assert_eq(view.value_length, length);
+		cr_assert_eq(memcmp(view.value, value, length), 0);
+	}
+	store_leave(b->st);
+}
+
+Test(store_limit, values_are_what_was_stored_however_large_the_steps_are)
+{
+	static const uint32_t chunk_min[] = { 8, 256, 257, 400, 4096 };
+
+	for (uint64_t reach = STORE_FINE_LIMIT_BYTES; reach <= STORE_LIMIT_MOST_BYTES; reach = 2 * reach + MB)
+		for (unsigned i = 0; i < ARRAY_LENGTH(chunk_min); i++) {
+			struct store_options o = bench_options(64 * MB);
+
+			o.limit_max_bytes = reach;
+			o.chunk_min_bytes = chunk_min[i];
+			struct store_bench b = bench_open(&o);
+
+			check_every_length(&b);
+			bench_close(&b);
+		}
+}
+
+Test(store_limit, reaches_as_far_as_costs_nothing_up_to_the_most)
+{
+	struct store_options o = bench_options(64 * MB);
+	struct store *s;
+
+	cr_assert_eq(store_limit_reach(64 * MB), STORE_FINE_LIMIT_BYTES);
+	cr_assert_eq(store_limit_reach(STORE_FINE_LIMIT_BYTES), STORE_FINE_LIMIT_BYTES);
+	cr_assert_eq(store_limit_reach(STORE_FINE_LIMIT_BYTES + 1), (32ULL << 30) - MB);
+	cr_assert_eq(store_limit_reach(STORE_LIMIT_MOST_BYTES), STORE_LIMIT_MOST_BYTES);
+	o.limit_max_bytes = STORE_LIMIT_MOST_BYTES + 1;
+	cr_assert_eq(store_init(&s, &o), STATUS_TOO_LARGE);
+	/* Four times what there is, but no coarser references for it. */
+	o.limit_max_bytes = 0;
+	o.limit_bytes = 300 * MB;
+	struct store_bench b = bench_open(&o);
+
+	cr_assert_geq(store_limit_max(b.st), 1200 * MB);
+	bench_close(&b);
+	o.limit_bytes = 5ULL << 30;
+	b = bench_open(&o);
+	cr_assert_geq(store_limit_max(b.st), STORE_FINE_LIMIT_BYTES);
+	cr_assert_lt(store_limit_max(b.st), 20ULL << 30);
+	bench_close(&b);
+}
+
+/* ---- what clients may keep ---- */
+
+/* Values that are begun and not finished, until one is refused. */
+static uint64_t begin_values(struct store_bench *b, struct reservation *begun, unsigned *count)
+{
+	static char part[10000];
+	uint64_t bytes = 0;
+	char key[16];
+
+	store_enter(b->st, 10);
+	for (*count = 0; *count < 1000; ++*count) {
+		struct reservation *rv = &begun[*count];
+		struct item_spec spec = { .key = key, .value_length = 900000 };
+
+		spec.key_length = (uint8_t)sprintf(key, "u%u", *count);
+		spec.hash = store_hash(b->st, key, spec.key_length);
+		if (store_reserve(b->st, &spec, rv) != STATUS_OK)
+			break;
+		bool whole = true;
+
+		for (unsigned at = 0; whole && at < 600000; at += sizeof(part))
+			whole = reservation_write(b->st, rv, part, sizeof(part));
+		if (!whole) {
+			store_abort(b->st, rv);
+			break;
+		}
+		bytes += 600000;
+	}
+	store_leave(b->st);
+	return bytes;
+}
+
+static void end_values(struct store_bench *b, struct reservation *begun, unsigned count)
+{
+	store_enter(b->st, 10);
+	while (count > 0)
+		store_abort(b->st, &begun[--count]);
+	store_leave(b->st);
+}
+
+Test(store_limit, what_clients_keep_is_half_of_the_budget_there_is_now)
+{
+	static struct reservation begun[1000];
+	struct store_bench b = begin(256 * MB, true);
+	unsigned count;
+
+	cr_assert_eq(lower(&b, 32 * MB), STATUS_OK);
+	settle(&b);
+	cr_assert_leq(begin_values(&b, begun, &count), 17 * MB);
+	cr_assert_eq(set(&b, 0, 20000, VALUE_BYTES), 20000);
+	end_values(&b, begun, count);
+	cr_assert_eq(lower(&b, 400 * MB), STATUS_OK);
+	cr_assert_geq(begin_values(&b, begun, &count), 150 * MB);
+	end_values(&b, begun, count);
+	end(&b);
+}
