@@ -11,6 +11,8 @@
 #include "net/settings.h"
 #include "net/watch.h"
 
+#define CONN_TRIES 4u /* times that memory is asked for where others ask, too */
+
 /* --- output ----------------------------------------------------------------------------------- */
 
 void conn_flush(struct conn *c)
@@ -124,8 +126,9 @@ void conn_open(struct worker *w, int fd, enum transport transport)
 	struct conn *c = block_pool_take(&sv->connections);
 
 	store_enter(w->store, w->now);
-	if (c == NULL && store_release_bytes(w->store, OS_PAGE_BYTES))
-		c = block_pool_take(&sv->connections);
+	for (unsigned i = 0; c == NULL && i < CONN_TRIES; i++)
+		if (store_release_bytes(w->store, OS_PAGE_BYTES))
+			c = block_pool_take(&sv->connections);
 	store_leave(w->store);
 	if (c == NULL) {
 		close(fd);
@@ -202,6 +205,8 @@ static bool conn_is_stalled(const struct conn *c)
 	uint32_t seconds = w->now - c->progress;
 
 	if (c->blocked && seconds > CONN_STALL_SECONDS)
+		return true;
+	if (c->input != NULL && seconds > CONN_STALL_FULL_SECONDS && buffer_pool_full(&w->server->buffers))
 		return true;
 	if (seconds <= CONN_STALL_PRESSED_SECONDS)
 		return false;

@@ -24,6 +24,7 @@
 #define CONN_BYTES_MAX 400u
 #define CONN_STALL_SECONDS 60u        /* a blocked client must take something within this time */
 #define CONN_STALL_PRESSED_SECONDS 5u /* the same while the buffer pool is pressed */
+#define CONN_STALL_FULL_SECONDS 1u    /* who sent half a command, while others get no buffer for theirs */
 
 struct conn;
 struct fill;

@@ -86,6 +86,7 @@ static void storage_prepare(struct conn *c, const struct request *rq, struct ite
 		.hash = rq->hash,
 		.client_flags = rq->client_flags,
 		.value_length = rq->value_length,
+		.at_hand = rq->value_complete,
 	};
 	*args = (struct commit_args){.mode = STORE_SET};
 	switch (rq->verb) {

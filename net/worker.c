@@ -11,6 +11,8 @@
 #include "net/watch.h"
 
 #define BUFFERS_BYTES (SCRATCH_BYTES + SCRATCH_PADDING_BYTES + OUTBOX_BYTES)
+/* Times that memory is asked for where others ask, too. */
+#define BUFFER_TRIES 4u
 _Static_assert(BUFFERS_BYTES % 8 == 0, "what lies behind them is aligned");
 
 /* --- what the loop runs ----------------------------------------------------------------------- */
@@ -38,9 +40,10 @@ void *worker_take_buffer(struct worker *w, size_t bytes, uint8_t *size_index)
 	struct buffer_pool *pool = &w->server->buffers;
 	void *block = buffer_pool_take(pool, bytes, size_index);
 
-	if (block == NULL && !buffer_pool_full(pool) &&
-	    store_release_bytes(w->store, buffer_pool_block_bytes(*size_index)))
-		block = buffer_pool_take(pool, bytes, size_index);
+	/* Others may have taken what was released, once or twice. */
+	for (unsigned i = 0; block == NULL && i < BUFFER_TRIES && !buffer_pool_full(pool); i++)
+		if (store_release_bytes(w->store, buffer_pool_block_bytes(*size_index)))
+			block = buffer_pool_take(pool, bytes, size_index);
 	if (block == NULL)
 		counter_add(&w->counters.buffer_oom, 1);
 	return block;

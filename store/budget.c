@@ -58,11 +58,16 @@ static bool take_within(struct budget *b, enum account account, uint64_t bytes, 
 	return true;
 }
 
+uint64_t budget_claimed(const struct budget *b)
+{
+	return MIN(atomic_load_explicit(&b->claimed_bytes, memory_order_relaxed), budget_limit(b));
+}
+
 bool budget_take(struct budget *b, enum account account, uint64_t bytes)
 {
-	uint64_t claimed = atomic_load_explicit(&b->claimed_bytes, memory_order_relaxed);
+	uint64_t limit = limit_of(b, account);
 
-	return take_within(b, account, bytes, limit_of(b, account) - MIN(claimed, limit_of(b, account)));
+	return take_within(b, account, bytes, limit - MIN(budget_claimed(b), limit));
 }
 
 void budget_claim(struct budget *b, uint64_t bytes)

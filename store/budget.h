@@ -64,6 +64,7 @@ void budget_give(struct budget *b, enum account account, uint64_t bytes);
  * not gone before budget_take_claimed, which ends the claim where it is true. One thread, one claim;
  * of 0: none. */
 void budget_claim(struct budget *b, uint64_t bytes);
+uint64_t budget_claimed(const struct budget *b); /* no more than the limit */
 bool budget_take_claimed(struct budget *b, enum account account, uint64_t bytes);
 
 uint64_t budget_limit(const struct budget *b);   /* with the allowance */

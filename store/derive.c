@@ -80,6 +80,7 @@ static void basis_init(struct basis *bs, const char *key, size_t key_length, uin
 		.key = bs->key,
 		.key_length = (uint8_t)key_length,
 		.hash = hash,
+		.at_hand = true,
 	};
 }
 

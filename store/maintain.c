@@ -307,9 +307,10 @@ enum status store_set_limit(struct store_thread *st, uint64_t limit_bytes)
 bool store_release_bytes(struct store_thread *st, uint64_t bytes)
 {
 	struct store *s = st->store;
-	uint64_t wanted = budget_used(&s->budget);
+	/* What is over the limit goes first, with what is somebody's already, and then what was asked for. */
+	uint64_t most = MIN(budget_used(&s->budget), budget_limit(&s->budget) - budget_claimed(&s->budget));
+	uint64_t wanted = most > bytes ? most - bytes : 0;
 
-	wanted = wanted > bytes ? wanted - bytes : 0;
 	while (budget_used(&s->budget) > wanted)
 		if (!s->options.evict || !release_page(st, NULL))
 			return false;

@@ -20,6 +20,7 @@
 #define DRAIN_SPINS 300u
 #define DRAIN_SLEEPS 100u /* a tenth of a millisecond each, for a thread that lost its core in its turn */
 #define STEAL_TRIES 8u
+#define STEAL_TRIES_A_CLASS 2u
 /* How often a class looks at the others, in its eviction batches, where nothing says that it gains. */
 #define COMPARE_EVERY 4u
 #define PRIOR_REFAULTS 1u
@@ -102,14 +103,41 @@ static uint32_t oldest_item(struct store *s, struct slab_class *sc) REQUIRES(sc-
 	return oldest;
 }
 
-/* This page of the class, or another if something on it is held, the one with least of that: what is held
- * must be copied. */
-static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred)
-	REQUIRES(sc->lock)
+/* Pages that could not be emptied just now: a client keeps something on them, or a thread that is idle. */
+struct stuck_pages {
+	uint32_t numbers[STEAL_TRIES];
+	uint8_t classes[STEAL_TRIES];
+	unsigned count;
+};
+
+static bool is_stuck(const struct stuck_pages *stuck, uint32_t number)
+{
+	for (unsigned i = 0; i < stuck->count; i++)
+		if (stuck->numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* A class whose pages clients keep is not tried again and again while others have what can be given. */
+static bool class_is_stuck(const struct stuck_pages *stuck, const struct slab_class *sc)
+{
+	unsigned tries = 0;
+
+	for (unsigned i = 0; i < stuck->count; i++)
+		tries += stuck->classes[i] == sc->index;
+	return tries >= STEAL_TRIES_A_CLASS;
+}
+
+/* This page of the class, or another if it is stuck or something on it is held, the one with least of that:
+ * what is held must be copied. PAGE_NONE: those that were looked at are stuck. */
+static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t preferred,
+                              const struct stuck_pages *stuck) REQUIRES(sc->lock)
 {
 	struct slab *sl = &s->slab;
-	uint32_t least = atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed);
-	uint32_t end = slab_page_end(sl), best = preferred;
+	bool avoided = is_stuck(stuck, preferred);
+	uint32_t least = avoided ? UINT32_MAX :
+				   atomic_load_explicit(&sl->pages[preferred].held_count, memory_order_relaxed);
+	uint32_t end = slab_page_end(sl), best = avoided ? PAGE_NONE : preferred;
 
 	for (unsigned i = 0; least > 0 && i < PAGE_LOOKS && i < end; i++) {
 		uint32_t number = atomic_fetch_add_explicit(&s->drain_page, 1, memory_order_relaxed) % end;
@@ -117,7 +145,7 @@ static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t p
 		uint32_t held = atomic_load_explicit(&pg->held_count, memory_order_relaxed);
 
 		if (number != PAGE_NONE && pg->state == PAGE_ACTIVE && page_class_index(pg) == sc->index &&
-		    held < least) {
+		    held < least && !is_stuck(stuck, number)) {
 			least = held;
 			best = number;
 		}
@@ -127,7 +155,8 @@ static uint32_t page_to_drain(struct store *s, struct slab_class *sc, uint32_t p
 
 /* Idle seconds of the class's next victim and a page to take; false if the class has no victim. A class
  * with an empty page is the best donor of all. */
-static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uint32_t *page_number)
+static bool donor_age(struct store *s, struct slab_class *sc, const struct stuck_pages *stuck, uint32_t *age,
+                      uint32_t *page_number)
 {
 	bool found = false;
 
@@ -140,8 +169,8 @@ static bool donor_age(struct store *s, struct slab_class *sc, uint32_t *age, uin
 		found = true;
 	} else if (oldest) {
 		*age = age_seconds(atomic_load_explicit(slab_age(sc, oldest), memory_order_relaxed));
-		*page_number = page_to_drain(s, sc, slab_page_number(&s->slab, oldest));
-		found = true;
+		*page_number = page_to_drain(s, sc, slab_page_number(&s->slab, oldest), stuck);
+		found = *page_number != PAGE_NONE;
 	}
 	lock_release(&sc->lock);
 	return found;
@@ -158,7 +187,7 @@ struct donor {
  * of several, the one with most pages. By worth nobody gives the only page it has: what lives there could
  * not be copied anywhere. */
 static bool find_donor(struct store *s, const struct slab_class *except, uint64_t gain_max,
-                       struct donor *best)
+                       const struct stuck_pages *stuck, struct donor *best)
 {
 	*best = (struct donor){ 0 };
 	for (unsigned i = 1; i <= s->slab.class_count; i++) {
@@ -166,8 +195,8 @@ static bool find_donor(struct store *s, const struct slab_class *except, uint64_
 		uint32_t age, page_number;
 
 		if (sc == except || sc->page_count == 0 || page_gain(s, sc) > gain_max ||
-		    (gain_max != UINT64_MAX && sc->page_count == 1) ||
-		    !donor_age(s, sc, &age, &page_number))
+		    (gain_max != UINT64_MAX && sc->page_count == 1) || class_is_stuck(stuck, sc) ||
+		    !donor_age(s, sc, stuck, &age, &page_number))
 			continue;
 		if (!best->sc || age > best->age || (age == best->age && sc->page_count > best->weight))
 			*best = (struct donor){ sc, page_number, age, sc->page_count };
@@ -453,6 +482,7 @@ static bool release_from(struct store_thread *st, const struct slab_class *excep
 {
 	struct store *s = st->store;
 	uint64_t before = budget_account(&s->budget, ACCOUNT_ITEMS);
+	struct stuck_pages stuck = { .count = 0 };
 
 	drain_rings(s);
 	/* A page whose only chunks in use are this thread's closes by that alone: no items need leave another. */
@@ -462,7 +492,7 @@ static bool release_from(struct store_thread *st, const struct slab_class *excep
 	for (unsigned i = 0; i < STEAL_TRIES; i++) {
 		struct donor donor;
 
-		if (!find_donor(s, except, gain_max, &donor))
+		if (!find_donor(s, except, gain_max, &stuck, &donor))
 			return false;
 		if (drain_page(st, donor.sc, donor.page_number)) {
 			if (except)
@@ -472,6 +502,8 @@ static bool release_from(struct store_thread *st, const struct slab_class *excep
 		/* It could not be emptied, but what lived in it is gone: that may have closed others. */
 		if (budget_account(&s->budget, ACCOUNT_ITEMS) < before)
 			return true;
+		stuck.numbers[stuck.count] = donor.page_number;
+		stuck.classes[stuck.count++] = donor.sc->index;
 	}
 	return false;
 }
@@ -485,13 +517,14 @@ bool release_page(struct store_thread *st, const struct slab_class *except)
  * so that pages do not go back and forth. */
 static bool other_class_is_idle(struct store_thread *st, struct slab_class *sc)
 {
+	const struct stuck_pages none = { .count = 0 };
 	uint32_t own_age, page_number;
 	struct donor donor;
 
 	/* Without a victim it may be one of segments, whose heads are elsewhere. */
-	if (!donor_age(st->store, sc, &own_age, &page_number))
+	if (!donor_age(st->store, sc, &none, &own_age, &page_number))
 		return sc->page_count == 0;
-	return find_donor(st->store, sc, UINT64_MAX, &donor) &&
+	return find_donor(st->store, sc, UINT64_MAX, &none, &donor) &&
 	       donor.age > 2 * (uint64_t)own_age + 2;
 }
 

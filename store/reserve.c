@@ -82,13 +82,13 @@ struct slab_class *class_for_item(struct slab *sl, const struct item_spec *spec)
 	return sc ? sc : &sl->classes[sl->class_count];
 }
 
-/* A chunk for a value that is not complete; large ones are counted against their share. */
-static uint32_t alloc_pending(struct store_thread *st, struct slab_class *sc, uint32_t *counted_bytes)
+/* A chunk for a value; large ones that wait for a client are counted against the share of those. */
+static uint32_t alloc_pending(struct store_thread *st, struct slab_class *sc, bool at_hand, uint32_t *counted_bytes)
 {
 	struct store *s = st->store;
 	uint32_t reference;
 
-	if (!sc->big)
+	if (!sc->big || at_hand)
 		return alloc_chunk(st, sc);
 	uint64_t captive = atomic_fetch_add_explicit(&s->pending_bytes, sc->chunk_bytes,
 	                                             memory_order_relaxed) +
@@ -149,7 +149,7 @@ enum status draft_item(struct store_thread *st, struct slab_class *sc,
 	if (unlikely(over_limit(s, spec)))
 		return STATUS_TOO_LARGE;
 	d->sc = sc;
-	d->reference = alloc_pending(st, d->sc, &d->pending_bytes);
+	d->reference = alloc_pending(st, d->sc, spec->at_hand, &d->pending_bytes);
 	if (unlikely(!d->reference))
 		d->reference = alloc_larger(st, spec, &d->sc);
 	if (unlikely(!d->reference))
@@ -200,6 +200,7 @@ enum status store_reserve(struct store_thread *st, const struct item_spec *spec,
 		.expiry = spec->expiry,
 		.value_length = spec->value_length,
 		.pending_bytes = d.pending_bytes,
+		.at_hand = spec->at_hand,
 	};
 	return STATUS_OK;
 }
@@ -212,7 +213,7 @@ static bool extend(struct store_thread *st, struct reservation *rv)
 
 	if (!sc)
 		sc = &sl->classes[sl->class_count];
-	uint32_t reference = alloc_pending(st, sc, &rv->pending_bytes);
+	uint32_t reference = alloc_pending(st, sc, rv->at_hand, &rv->pending_bytes);
 
 	if (!reference)
 		return false;

@@ -127,6 +127,7 @@ struct item_spec {
 	uint32_t expiry;       /* absolute, EXPIRY_NEVER for none; in the past: stored as expired */
 	uint32_t value_length;
 	uint64_t explicit_cas; /* 0: the store chooses */
+	bool at_hand;          /* all of the value, which no client keeps the store waiting for */
 	struct reference_shape references; /* room for them; the commit names them */
 };
 
@@ -141,6 +142,7 @@ struct reservation {
 	uint32_t expiry;
 	uint32_t value_length;
 	uint32_t pending_bytes; /* counted against the share of unfinished values */
+	bool at_hand;           /* of the item_spec */
 };
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };

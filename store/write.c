@@ -381,8 +381,11 @@ static enum store_result set_draft(struct store_thread *st, const struct item_sp
 static enum store_result set_large(struct store_thread *st, const struct item_spec *spec,
                                    const char *value, struct commit_args *args)
 {
+	struct item_spec whole = *spec;
 	struct reservation rv;
-	enum status status = store_reserve(st, spec, &rv);
+
+	whole.at_hand = true;
+	enum status status = store_reserve(st, &whole, &rv);
 
 	if (unlikely(status != STATUS_OK))
 		return status == STATUS_TOO_LARGE ? STORE_TOO_LARGE : STORE_NO_MEMORY;

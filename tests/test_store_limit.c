@@ -200,6 +200,155 @@ Test(store_limit, gives_back_what_the_index_took)
 	end(&b);
 }
 
+/* ---- what clients may keep ---- */
+
+/* Values that are begun and not finished, until one is refused. */
+static uint64_t begin_values(struct store_bench *b, struct reservation *begun, unsigned *count)
+{
+	static char part[10000];
+	uint64_t bytes = 0;
+	char key[16];
+
+	store_enter(b->st, 10);
+	for (*count = 0; *count < 1000; ++*count) {
+		struct reservation *rv = &begun[*count];
+		struct item_spec spec = { .key = key, .value_length = 900000 };
+
+		spec.key_length = (uint8_t)sprintf(key, "u%u", *count);
+		spec.hash = store_hash(b->st, key, spec.key_length);
+		if (store_reserve(b->st, &spec, rv) != STATUS_OK)
+			break;
+		bool whole = true;
+
+		for (unsigned at = 0; whole && at < 600000; at += sizeof(part))
+			whole = reservation_write(b->st, rv, part, sizeof(part));
+		if (!whole) {
+			store_abort(b->st, rv);
+			break;
+		}
+		bytes += 600000;
+	}
+	store_leave(b->st);
+	return bytes;
+}
+
+static void end_values(struct store_bench *b, struct reservation *begun, unsigned count)
+{
+	store_enter(b->st, 10);
+	while (count > 0)
+		store_abort(b->st, &begun[--count]);
+	store_leave(b->st);
+}
+
+Test(store_limit, what_clients_keep_is_half_of_the_budget_there_is_now)
+{
+	static struct reservation begun[1000];
+	struct store_bench b = begin(256 * MB, true);
+	unsigned count;
+
+	cr_assert_eq(lower(&b, 32 * MB), STATUS_OK);
+	settle(&b);
+	cr_assert_leq(begin_values(&b, begun, &count), 17 * MB);
+	cr_assert_eq(set(&b, 0, 20000, VALUE_BYTES), 20000);
+	end_values(&b, begun, count);
+	cr_assert_eq(lower(&b, 400 * MB), STATUS_OK);
+	cr_assert_geq(begin_values(&b, begun, &count), 150 * MB);
+	end_values(&b, begun, count);
+	end(&b);
+}
+
+/* ---- what is in the way ---- */
+
+Test(store_limit, lowered_gets_its_memory_back_while_workers_rest_and_entries_hold_each_other)
+{
+	struct store_options o = bench_options(16 * MB);
+	char key[16], part[16], before[16] = "part0";
+
+	o.held_limit_percent = 25;
+	struct store_bench b = bench_open(&o);
+
+	for (unsigned i = 0; i < 40000; i++) {
+		struct reference_list list = { .count = 2 };
+		const char *targets[] = { part, before };
+
+		sprintf(part, "part%u", i);
+		sprintf(key, "h%u", i);
+		for (unsigned k = 0; k < 2; k++) {
+			list.targets[k].key = targets[k];
+			list.targets[k].key_length = (uint8_t)strlen(targets[k]);
+			list.targets[k].kind = REFERENCE_HOLD;
+		}
+		struct item_spec spec = { .key = key, .key_length = (uint8_t)strlen(key),
+			                  .hash = store_hash(b.st, key, strlen(key)),
+			                  .references = reference_list_shape(&list) };
+
+		store_enter(b.st, b.now);
+		cr_assert_eq(simple_set(b.st, part, VALUE_BYTES, NULL, REFERENCE_WEAK), STORE_OK);
+		store_set(b.st, &spec, "", &(struct commit_args){ .mode = STORE_SET, .references = &list });
+		store_leave(b.st);
+		strcpy(before, key);
+	}
+	/* The worker keeps what is in its stock from here on, and what holds is oldest. */
+	for (; b.now < 20; b.now++)
+		bench_maintain(&b);
+	cr_assert_eq(store_set_limit(b.main, 8 * MB), STATUS_OK);
+	for (unsigned i = 0; i < 20 && budget_excess(store_budget(b.store)); i++)
+		bench_maintain(&b);
+	cr_assert_eq(budget_excess(store_budget(b.store)), 0);
+	bench_close(&b);
+}
+
+Test(store_limit, releases_what_was_asked_for_beside_what_is_over)
+{
+	struct store_bench b = begin(16 * MB, true);
+	struct budget *budget = store_budget(b.store);
+
+	set(&b, 0, 20000, VALUE_BYTES);
+	budget_charge(budget, ACCOUNT_PROGRAM, 300000);
+	for (unsigned i = 0; i < 100; i++) {
+		store_enter(b.st, 10);
+		cr_assert(store_release_bytes(b.st, OS_PAGE_BYTES));
+		cr_assert(budget_take(budget, ACCOUNT_BUFFERS, OS_PAGE_BYTES));
+		store_leave(b.st);
+	}
+	budget_give(budget, ACCOUNT_BUFFERS, 100 * OS_PAGE_BYTES);
+	budget_give(budget, ACCOUNT_PROGRAM, 300000);
+	end(&b);
+}
+
+/* Every page of the largest class has something of a value that comes no further. */
+Test(store_limit, values_that_are_not_finished_do_not_keep_other_sizes_out)
+{
+	static const unsigned sizes[] = { 10, 100, 300, 500, 700, 1000, 1500, 2000, 3000, 3900 };
+	static struct reservation begun[300];
+	static char part[60000];
+	struct test_random random = { test_seed(7) };
+	struct store_bench b = begin(8 * MB, true);
+	unsigned count = 0;
+	char key[16];
+
+	set(&b, 0, 72000, 100);
+	store_enter(b.st, 10);
+	for (unsigned i = 0; i < ARRAY_LENGTH(begun); i++) {
+		struct item_spec spec = { .key = key, .value_length = 900000 };
+
+		spec.key_length = (uint8_t)sprintf(key, "u%u", count);
+		spec.hash = store_hash(b.st, key, spec.key_length);
+		if (store_reserve(b.st, &spec, &begun[count]) != STATUS_OK)
+			continue;
+		if (reservation_write(b.st, &begun[count], part, 1 + test_random_below(&random, sizeof(part))))
+			count++;
+		else
+			store_abort(b.st, &begun[count]);
+	}
+	store_leave(b.st);
+	cr_assert_gt(count, 50);
+	for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++)
+		cr_assert_eq(set(&b, 100000, 100050, sizes[i]), 50, "%u bytes", sizes[i]);
+	end_values(&b, begun, count);
+	end(&b);
+}
+
 /* ---- large budgets: coarse references, large steps ---- */
 
 static void check_every_length(struct store_bench *b)
@@ -264,61 +413,4 @@ Test(store_limit, reaches_as_far_as_costs_nothing_up_to_the_most)
 	cr_assert_geq(store_limit_max(b.st), STORE_FINE_LIMIT_BYTES);
 	cr_assert_lt(store_limit_max(b.st), 20ULL << 30);
 	bench_close(&b);
-}
-
-/* ---- what clients may keep ---- */
-
-/* Values that are begun and not finished, until one is refused. */
-static uint64_t begin_values(struct store_bench *b, struct reservation *begun, unsigned *count)
-{
-	static char part[10000];
-	uint64_t bytes = 0;
-	char key[16];
-
-	store_enter(b->st, 10);
-	for (*count = 0; *count < 1000; ++*count) {
-		struct reservation *rv = &begun[*count];
-		struct item_spec spec = { .key = key, .value_length = 900000 };
-
-		spec.key_length = (uint8_t)sprintf(key, "u%u", *count);
-		spec.hash = store_hash(b->st, key, spec.key_length);
-		if (store_reserve(b->st, &spec, rv) != STATUS_OK)
-			break;
-		bool whole = true;
-
-		for (unsigned at = 0; whole && at < 600000; at += sizeof(part))
-			whole = reservation_write(b->st, rv, part, sizeof(part));
-		if (!whole) {
-			store_abort(b->st, rv);
-			break;
-		}
-		bytes += 600000;
-	}
-	store_leave(b->st);
-	return bytes;
-}
-
-static void end_values(struct store_bench *b, struct reservation *begun, unsigned count)
-{
-	store_enter(b->st, 10);
-	while (count > 0)
-		store_abort(b->st, &begun[--count]);
-	store_leave(b->st);
-}
-
-Test(store_limit, what_clients_keep_is_half_of_the_budget_there_is_now)
-{
-	static struct reservation begun[1000];
-	struct store_bench b = begin(256 * MB, true);
-	unsigned count;
-
-	cr_assert_eq(lower(&b, 32 * MB), STATUS_OK);
-	settle(&b);
-	cr_assert_leq(begin_values(&b, begun, &count), 17 * MB);
-	cr_assert_eq(set(&b, 0, 20000, VALUE_BYTES), 20000);
-	end_values(&b, begun, count);
-	cr_assert_eq(lower(&b, 400 * MB), STATUS_OK);
-	cr_assert_geq(begin_values(&b, begun, &count), 150 * MB);
-	end_values(&b, begun, count);
-	end(&b);
 }
