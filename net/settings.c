@@ -74,15 +74,59 @@ static const struct setting_row *find_letter(char letter)
 	return NULL;
 }
 
-static const struct setting_row *find_long(const char *name, size_t length)
+/* What a long name stands for: its row, or -o's list, which is no row. */
+struct long_flag {
+	const struct setting_row *row;
+	bool extended;
+};
+
+/* Is the name `word`, or cut short of it, as getopt_long takes it? */
+static bool begins(const char *word, const char *name, size_t length)
 {
-	for (unsigned i = 0; i < setting_row_count; i++) {
-		const struct setting_row *row = &setting_rows[i];
-		if (setting_is_flag(row) && strlen(row->name) == length &&
-		    memcmp(row->name, name, length) == 0)
-			return row;
+	return word != NULL && length > 0 && strncmp(word, name, length) == 0;
+}
+
+/* The long names by index, NULL where there is none; after those of the rows, -o's. */
+static const char *long_name_at(unsigned index)
+{
+	if (index == setting_row_count)
+		return "extended";
+	return setting_is_flag(&setting_rows[index]) ? setting_rows[index].name : NULL;
+}
+
+/* "--ver: may be any of --verbose, --version" */
+static bool ambiguous(struct settings *se, const char *flag, const char *name, size_t length)
+{
+	char candidates[SETTINGS_ERROR_BYTES] = "";
+
+	for (unsigned i = 0; i <= setting_row_count; i++) {
+		const char *word = long_name_at(i);
+		size_t used = strlen(candidates);
+		if (begins(word, name, length))
+			snprintf(candidates + used, sizeof(candidates) - used, "%s--%s", used > 0 ? ", " : "", word);
 	}
-	return NULL;
+	return settings_wrong(se, "%s: may be any of %s", flag, candidates);
+}
+
+/* An exact name, else the only one that begins so. False, and said: there is none, or several. */
+static bool find_long(struct settings *se, const char *flag, const char *name, size_t length,
+                      struct long_flag *found)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i <= setting_row_count; i++) {
+		const char *word = long_name_at(i);
+		if (!begins(word, name, length))
+			continue;
+		bool extended = i == setting_row_count;
+		*found = (struct long_flag){.row = extended ? NULL : &setting_rows[i], .extended = extended};
+		if (word[length] == '\0')
+			return true;
+		count++;
+	}
+	if (count == 0)
+		return settings_wrong(se, "%s: unknown flag", flag);
+	return count == 1 || ambiguous(se, flag, name, length);
 }
 
 /* *negated: the name is no_ before that of an option that can be switched. */
@@ -195,12 +239,7 @@ static bool parse_extended_list(struct parse *pa, const char *list)
 	return true;
 }
 
-static bool is_extended_flag(const char *name, size_t length)
-{
-	return length == strlen("extended") && memcmp(name, "extended", length) == 0;
-}
-
-/* --name, --name=value, --name value. Moves *index over a value in the next word. */
+/* --name, --name=value, --name value; the name may be cut short. Moves *index over a value in the next word. */
 static bool parse_long(struct parse *pa, int argc, char *const argv[], int *index)
 {
 	const char *word = argv[*index];
@@ -210,11 +249,10 @@ static bool parse_long(struct parse *pa, int argc, char *const argv[], int *inde
 	char flag[64];
 	snprintf(flag, sizeof(flag), "%.*s", (int)MIN(length + 2, sizeof(flag) - 1), word);
 
-	bool extended = is_extended_flag(name, length);
-	const struct setting_row *row = find_long(name, length);
-	if (row == NULL && !extended)
-		return settings_wrong(pa->se, "%s: unknown flag", flag);
-	bool takes_value = extended || row->argument != NULL;
+	struct long_flag found;
+	if (!find_long(pa->se, flag, name, length, &found))
+		return false;
+	bool takes_value = found.extended || found.row->argument != NULL;
 	if (value != NULL && !takes_value)
 		return settings_wrong(pa->se, "%s: takes no value", flag);
 	if (value == NULL && takes_value) {
@@ -222,7 +260,7 @@ static bool parse_long(struct parse *pa, int argc, char *const argv[], int *inde
 			return settings_wrong(pa->se, "%s: needs a value", flag);
 		value = argv[++*index];
 	}
-	return extended ? parse_extended_list(pa, value) : apply(pa, row, flag, value);
+	return found.extended ? parse_extended_list(pa, value) : apply(pa, found.row, flag, value);
 }
 
 /* -a, -ab, -pvalue, -p value. Moves *index over a value in the next word. */

@@ -224,7 +224,8 @@ static const char manual_head[] =
 	".SH OPTIONS\n"
 	"Sizes are a number with \\fBk\\fR, \\fBm\\fR or \\fBg\\fR behind it, times a number with\n"
 	"\\fBs\\fR, \\fBm\\fR, \\fBh\\fR or \\fBd\\fR. Flags without an argument may stand together"
-	" (\\fB\\-dv\\fR).\n";
+	" (\\fB\\-dv\\fR),\n"
+	"long ones be cut short where no other begins so (\\fB\\-\\-por\\fR).\n";
 
 static const char manual_tail[] =
 	".SH SIGNALS\n"

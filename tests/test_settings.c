@@ -103,6 +103,46 @@ Test(settings, take_flags_together_and_lists_in_pieces)
 	cr_assert(!se.reject_at_limit);
 }
 
+Test(settings, take_long_names_cut_short_where_only_one_begins_so)
+{
+	cr_assert(parse("--por=0 --memory-l 100 --listen-b=5 --disable-ev"));
+	cr_assert_eq(se.port, 0);
+	cr_assert_eq(se.memory_limit_bytes, 100u << 20);
+	cr_assert_eq(se.backlog, 5);
+	cr_assert(!se.evict);
+	cr_assert(parse("--ext idle_timeout=7,no_maxconns_fast --ex=modern"));
+	cr_assert_eq(se.idle_timeout_seconds, 7);
+	cr_assert(!se.reject_at_limit);
+	/* "listen" begins "listen-backlog" too, "user" nothing else. */
+	cr_assert(parse("--listen=127.0.0.1 --us=nobody"));
+	cr_assert_str_eq(se.listen, "127.0.0.1");
+	cr_assert_str_eq(se.user, "nobody");
+}
+
+Test(settings, name_all_that_a_name_cut_short_may_be)
+{
+	cr_assert(!parse("--ver"));
+	cr_assert_str_eq(se.error, "--ver: may be any of --verbose, --version");
+	cr_assert(!parse("--liste=127.0.0.1"));
+	cr_assert_str_eq(se.error, "--liste: may be any of --listen, --listen-backlog");
+	cr_assert(!parse("--e=s3fifo"));
+	cr_assert_not_null(strstr(se.error, "--eviction"));
+	cr_assert_not_null(strstr(se.error, "--enable-coredumps, --extended"));
+	/* A refused flag is as good a meaning as another. */
+	cr_assert(!parse("--memory=100"));
+	cr_assert_not_null(strstr(se.error, "--memory-limit, --memory-file"));
+	cr_assert(!parse("--memory-f=100"));
+	cr_assert_not_null(strstr(se.error, "not built in"));
+	cr_assert(!parse("--portx=0"));
+	cr_assert_str_eq(se.error, "--portx: unknown flag");
+	cr_assert(!parse("--=0"));
+	cr_assert_str_eq(se.error, "--: unknown flag");
+	cr_assert(!parse("--dae=yes"));
+	cr_assert_str_eq(se.error, "--dae: takes no value");
+	cr_assert(!parse("por=0"));
+	cr_assert_str_eq(se.error, "por=0: stray argument");
+}
+
 Test(settings, refuse_what_is_wrong_in_one_line)
 {
 	static const char *const wrong[] = {
