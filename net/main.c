@@ -59,6 +59,7 @@ struct program {
 	struct event drain_event;
 	struct event signal_events[SIGNAL_COUNT];
 	const char *pid_file; /* written, to be removed */
+	int pid_fd;           /* of pid_file */
 	int wake_fd; /* workers write here: a connection closed, or a client asked for the end */
 	bool has_auth;
 	bool has_server;
@@ -389,7 +390,7 @@ static bool write_pid(struct program *p, struct failure *f)
 {
 	if (p->settings.pid_file == NULL)
 		return true;
-	if (!process_write_pid(p->settings.pid_file, f))
+	if (!process_write_pid(p->settings.pid_file, &p->identity, &p->pid_fd, f))
 		return false;
 	/* A daemon is elsewhere by the time the file must go. */
 	p->pid_file = process_absolute_path(p->settings.pid_file);
@@ -399,7 +400,7 @@ static bool write_pid(struct program *p, struct failure *f)
 static void remove_pid(struct program *p)
 {
 	if (p->pid_file != NULL)
-		unlink(p->pid_file);
+		process_remove_pid(p->pid_file, p->pid_fd);
 }
 
 /* Everything up to where the loop can run. */

@@ -114,17 +114,38 @@ const char *process_absolute_path(const char *path)
 	return absolute != NULL ? absolute : path;
 }
 
-bool process_write_pid(const char *path, struct failure *f)
+/* Only what is new is given away: what was there may be anything, by a link that somebody put there. */
+static int open_pid(const char *path, const struct identity *owner)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* Not every file system has owners. Then the file stays root's, and is emptied at the end. */
+	if (owner->change && fchown(fd, owner->uid, owner->gid) != 0)
+		errno = 0;
+	return fd;
+}
+
+bool process_write_pid(const char *path, const struct identity *owner, int *fd, struct failure *f)
 {
 	char text[32];
 	int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
+	*fd = open_pid(path, owner);
+	if (*fd < 0)
 		return fail_environment(f, "-P %.150s: %s", path, strerror(errno));
-	bool good = write(fd, text, (size_t)length) == length;
-	if (close(fd) == 0 && good)
+	if (write(*fd, text, (size_t)length) == length)
 		return true;
-	return fail_environment(f, "-P %.150s: %s", path, strerror(errno));
+	fail_environment(f, "-P %.150s: %s", path, strerror(errno));
+	close(*fd);
+	return false;
+}
+
+void process_remove_pid(const char *path, int fd)
+{
+	/* Through the descriptor, which was opened before the process became another. */
+	if (unlink(path) != 0 && ftruncate(fd, 0) != 0)
+		errno = 0;
+	close(fd);
 }
 
 /* ---- memory ---- */

@@ -33,7 +33,11 @@ bool process_lock_memory(void);
  * process's life; NULL stays NULL, and so does what cannot be found out. */
 const char *process_absolute_path(const char *path);
 
-bool process_write_pid(const char *path, struct failure *f);
+/* process_write_pid: while it may still write there. A file that it makes is `owner`'s, so that whom the process
+ * becomes may remove it where only owners may (a sticky directory). *fd: the file, open until process_remove_pid. */
+bool process_write_pid(const char *path, const struct identity *owner, int *fd, struct failure *f);
+/* process_remove_pid: or empties it, where its directory may not be written (any more). */
+void process_remove_pid(const char *path, int fd);
 
 /* Resident memory, from /proc/self/statm. */
 struct resident {
