@@ -28,6 +28,24 @@ def seconds_text(runs, name, digits=2):
     return figures(runs, name).range(digits) + (" (never in %d of %d)" % (never, len(runs)) if never else "")
 
 
+def range_of(name, digits=0):
+    return lambda runs: figures(runs, name).range(digits)
+
+
+def seconds_of(name):
+    return lambda runs: seconds_text(runs, name)
+
+
+def mib_of(name, digits):
+    """The median of what was measured in KiB."""
+    return lambda runs: f"{figures(runs, name).median / 1024:.{digits}f}"
+
+
+def server_table(results, columns):
+    """A row for each server; columns: what a cell is called, and what makes it of the server's runs."""
+    return table(["server", *columns], [[kind, *(cell(runs) for cell in columns.values())] for kind, runs in results.items()])
+
+
 def reached(holds):
     return "reached" if holds else "**not reached**"
 
@@ -59,20 +77,17 @@ def expiry_lines(bench, results):
     yield ""
     yield f"{lasting:,} items without a TTL and {bench.scaled(400000):,} of 100 bytes with a TTL of 2 s at `-m 96`; 2.5 s after the last one's time {large:,}"
     yield "items of 3 KB. Estimate made first: Larder sweeps whole pages of expired items every second, so it holds"
-    yield f"{lasting:,} and evicts nothing; memcached's crawler has not come round, and all 400,000 are held, as when this was first measured."
+    yield f"{lasting:,} and evicts nothing; memcached's crawler has not come round, and all {bench.scaled(400000):,} are held, as when this was first measured."
     yield ""
-    rows = []
-    for kind, runs in results.items():
-        rows.append([kind, figures(runs, "left").range(0), figures(runs, "evictions").range(0), figures(runs, "lasting").range(0),
-                     figures(runs, "large").range(0), figures(runs, "refused_large").range(0),
-                     "%.1f" % (figures(runs, "peak_kib").median / 1024)])
-    yield from table(["server", "held 2.5 s after", "evictions for the large", f"of {lasting:,} lasting", f"of {large:,} large",
-                      "refused", "peak MiB"], rows)
+    yield from server_table(results, {
+        "held 2.5 s after": range_of("left"), "evictions for the large": range_of("evictions"),
+        f"of {lasting:,} lasting": range_of("lasting"), f"of {large:,} large": range_of("large"),
+        "refused": range_of("refused_large"), "peak MiB": mib_of("peak_kib", 1)})
     ours = results["larder"]
     yield "Only the lasting ones are left and nothing is evicted: %s." % reached(
         all(run["left"] == lasting and run["evictions"] == 0 and run["large"] == large for run in ours))
     yield ""
-    yield from bench.line_plot("expiry", "Items held while 400,000 expire", ("seconds since the last was set, TTL 2 s", "curr_items"),
+    yield from bench.line_plot("expiry", f"Items held while {bench.scaled(400000):,} expire", ("seconds since the last was set, TTL 2 s", "curr_items"),
                                {kind: runs[-1]["curve"] for kind, runs in results.items()}, ["set yrange [0:*]"])
 
 
@@ -154,13 +169,10 @@ def spread_lines(bench, results):
     yield "Estimate made first: at rest, Larder looks at each page's next expiry once a second: 4,000 pages of 256 KB, some 10 us of"
     yield "cold lines at 100 ns: below 0.1 % of a core; gone within a second, since every second is swept when it is over."
     yield ""
-    rows = []
-    for kind, runs in results.items():
-        rows.append([kind, figures(runs, "held").range(0), "%.0f" % (figures(runs, "resident_kib").median / 1024),
-                     figures(runs, "rest_percent").range(2), figures(runs, "expiring_percent").range(1),
-                     seconds_text(runs, "gone_s"), figures(runs, "left").range(0)])
-    yield from table(["server", "held", "resident MiB", "CPU at rest, % of a core", "CPU while they expire, %",
-                      "all gone after the last time, s", "held at the end"], rows)
+    yield from server_table(results, {
+        "held": range_of("held"), "resident MiB": mib_of("resident_kib", 0), "CPU at rest, % of a core": range_of("rest_percent", 2),
+        "CPU while they expire, %": range_of("expiring_percent", 1), "all gone after the last time, s": seconds_of("gone_s"),
+        "held at the end": range_of("left")})
     ours = results["larder"]
     yield "What limits: an item that expires is taken out of its bucket and its page one at a time, 0.2 us of cold lines: 5 million a second of a core."
     yield ""
@@ -222,11 +234,9 @@ def burst_lines(bench, results):
     yield "The time is over when a get of one of them misses. Estimate made first: a sweep reads two cache lines of each item's and its"
     yield "bucket, some 0.2 us: 0.2 to 0.3 s for a million; asked are 2 s."
     yield ""
-    rows = []
-    for kind, runs in results.items():
-        rows.append([kind, figures(runs, "held").range(0), seconds_text(runs, "gone_s"), figures(runs, "cpu_s").range(2),
-                     "%d" % runs[0]["large"], figures(runs, "evictions").range(0), figures(runs, "refused").range(0)])
-    yield from table(["server", "held before", "all gone after, s", "CPU for it, s", "values of 3 KB", "evictions for them", "refused"], rows)
+    yield from server_table(results, {
+        "held before": range_of("held"), "all gone after, s": seconds_of("gone_s"), "CPU for it, s": range_of("cpu_s", 2),
+        "values of 3 KB": lambda runs: "%d" % runs[0]["large"], "evictions for them": range_of("evictions"), "refused": range_of("refused")})
     ours = results["larder"]
     yield "All the memory is reusable within 2 s: %s." % reached(
         all(run["gone_s"] is not None and run["gone_s"] < 2 and run["evictions"] == 0 and run["refused"] == 0 for run in ours))
@@ -255,9 +265,9 @@ def flushed_lines(bench, results):
     yield "increment, and a sweep of 300,000 items frees them within 0.1 s; memcached drops an item when it is touched, and its pages stay"
     yield "with their class."
     yield ""
-    rows = [[kind, seconds_text(runs, "seconds"), figures(runs, "evictions").range(0), figures(runs, "large").range(0)]
-            for kind, runs in results.items()]
-    yield from table(["server", "no item counted after, s", "evictions for the values", f"of {bench.scaled(15000):,} values held"], rows)
+    yield from server_table(results, {
+        "no item counted after, s": seconds_of("seconds"), "evictions for the values": range_of("evictions"),
+        f"of {bench.scaled(15000):,} values held": range_of("large")})
 
 
 PARTS = {

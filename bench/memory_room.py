@@ -8,10 +8,10 @@ import random
 import shutil
 import time
 
-from report import Series, table
+from report import table
 from servers import ALLOWANCE_KIB, memory_kib  # before those below: it knows where they are
 
-from memory_life import PATIENCE_S, figures, reached, seconds_text
+from memory_life import PATIENCE_S, figures, range_of, reached, seconds_of, seconds_text, server_table
 from memory_loads import every_size, evictions, items, keys, passes, store
 from support import Raw, open_directory
 
@@ -218,13 +218,10 @@ def limit_lines(bench, results):
     yield "at 0.3 us, and 3,600 pages of 256 KB given back at some 30 us: half a second. memcached gives pages back to its own pool, never"
     yield "to the system."
     yield ""
-    rows = []
-    for kind, runs in results.items():
-        rows.append([kind, figures(runs, "full_mib").range(0), seconds_text(runs, "seconds"), figures(runs, "left_mib").range(0),
-                     figures(runs, "left_items").range(0), figures(runs, "again_mib").range(0), figures(runs, "again_items").range(0),
-                     figures(runs, "over_mib").range(1)])
-    yield from table(["server", "full, MiB", "under it after, s", "then resident, MiB", "items left", f"full again at {LIMIT_HIGH}, MiB", "items",
-                      "peak above -m, MiB"], rows)
+    yield from server_table(results, {
+        "full, MiB": range_of("full_mib"), "under it after, s": seconds_of("seconds"), "then resident, MiB": range_of("left_mib"),
+        "items left": range_of("left_items"), f"full again at {LIMIT_HIGH}, MiB": range_of("again_mib"), "items": range_of("again_items"),
+        "peak above -m, MiB": range_of("over_mib", 1)})
     yield "What limits: pages are emptied item by item on one thread, and each waits until no worker can see it any more."
     yield ""
     yield "Given back within 2 s: %s." % reached(all(
