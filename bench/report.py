@@ -72,15 +72,16 @@ def table(header, rows):
 
 
 def first_line(command):
+    """Of what it prints; "unknown" where it is not there or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except OSError:
-        return "not there"
-    return (done.stdout or done.stderr).strip().split("\n")[0]
+        return "unknown"
+    return "unknown" if done.returncode else (done.stdout or done.stderr).strip().split("\n")[0]
 
 
 def revision():
-    return first_line(["git", "-C", ROOT, "describe", "--always", "--dirty"]) or "unknown"
+    return first_line(["git", "-C", ROOT, "describe", "--always", "--dirty"])
 
 
 def machine_lines(options, redis=True):
