@@ -47,7 +47,7 @@ larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
 dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
 TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
 EXTRA_DIST += bench/make-trace bench/compare bench/misses bench/policies bench/references bench/memory bench/picking bench/README.md bench/reports \
-	bench/report.py bench/servers.py bench/memory_life.py bench/memory_room.py bench/memory_insight.py
+	bench/report.py bench/script.py bench/servers.py bench/memory_life.py bench/memory_room.py bench/memory_insight.py
 
 if HAVE_CRITERION
 bench_tests = tests/test_histogram tests/test_reply tests/test_trace tests/test_zipf

@@ -8,7 +8,7 @@ import shutil
 import statistics
 import subprocess
 
-from servers import ROOT
+from script import ROOT
 
 # ---- figures ----
 

@@ -14,17 +14,14 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from script import ROOT, Trouble
+
 sys.path.insert(0, os.path.join(ROOT, "tests", "clients"))
 
-from support import as_user, free_port
+from support import Raw, as_user, free_port
 
 KEY_BYTES, VALUE_BYTES = 15, 100  # of the loads where nothing else is said
 ALLOWANCE_KIB = 4096  # what Larder may have resident above its -m
-
-
-class Trouble(Exception):
-    """Ends a script with one line."""
 
 
 # ---- processes ----
@@ -100,14 +97,12 @@ class Server:
     def connect(self):
         return socket.create_connection(self.address, timeout=30)
 
-    def stats(self):
-        received = b""
-        with self.connect() as connection:
-            connection.sendall(b"stats\r\n")
-            while not received.endswith(b"END\r\n"):
-                received += connection.recv(65536)
-        return {name.decode(): value.decode()
-                for name, value in re.findall(rb"STAT (\S+) (\S*)\r\n", received)}
+    def stats(self, kind=b""):
+        with contextlib.closing(Raw(self.address, 30)) as connection:
+            try:
+                return connection.stats(kind)
+            except EOFError as end:
+                raise Trouble(f"{shown(self.command)}: {end}") from end
 
 
 def shown(command):
@@ -119,7 +114,7 @@ def run_pinned(command, cpus, **more):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           preexec_fn=lambda: os.sched_setaffinity(0, cpus), **more)
     if done.returncode != 0:
-        raise Trouble(f"{shown(command)}: status {done.returncode}: {done.stderr.strip()}")
+        raise Trouble(f"{shown(command)}: status {done.returncode}: {' '.join(done.stderr.split())}")
     return done.stdout
 
 
