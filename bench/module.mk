@@ -44,8 +44,8 @@ larder_sim_SOURCES = bench/sim.c \
 larder_sim_LDADD = libbench.a libeviction.a libbase.a $(ZSTD_LIBS) -lm
 
 # Tests of the load tools; they play against Debian's memcached, and against larder once it is there.
-dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
-TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory
+dist_check_SCRIPTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory tests/test_scripts
+TESTS += tests/test_replay tests/test_floor tests/test_load tests/test_sim tests/test_compare tests/test_memory tests/test_scripts
 EXTRA_DIST += bench/make-trace bench/compare bench/misses bench/policies bench/references bench/memory bench/picking bench/README.md bench/reports \
 	bench/report.py bench/script.py bench/servers.py bench/memory_life.py bench/memory_room.py bench/memory_insight.py
 
