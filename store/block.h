@@ -35,6 +35,7 @@
 #define BLOCK_LISTED 0x100u   /* in the collector's list; whoever takes it out frees it if it must go */
 #define BLOCK_USED 0x200u     /* not free */
 #define BLOCK_PARKED 0x400u   /* protected, and out of the policy's queue */
+#define BLOCK_OVER 0x800u     /* its item was found over by what it lives by, see reference_sound.c */
 
 struct block {
 	/* read without a lock, written under it */

@@ -369,8 +369,9 @@ enum removal evict_reference(struct store_thread *st, uint32_t reference, uint64
 enum ending dead_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
 enum ending over_ending(const struct store_thread *st, uint32_t reference, enum ending otherwise);
 /* sweep_dead (dead.c): removes entries that are over by what they refer to; about max_looks are looked
- * at. A safe point. Returns how many were removed; *more: the pass is not through. */
-unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool *more);
+ * at, they and what is behind them. wanted: a pass begins, however soon after the last. A safe point. Returns how many
+ * were removed; *more: the pass is not through. */
+unsigned sweep_dead(struct store_thread *st, unsigned max_looks, bool wanted, bool *more);
 /* evict_released (collect.c): evicts entries that the collector released. A safe point. Returns how
  * many. */
 unsigned evict_released(struct store_thread *st);

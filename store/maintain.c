@@ -228,7 +228,7 @@ bool store_maintain(struct store_thread *st, uint32_t now)
 	reclaim_room(st);
 	more |= step_ages(s);
 	more |= step_expiry(st);
-	sweep_dead(st, DEAD_LOOKS, &more_dead);
+	sweep_dead(st, DEAD_LOOKS, false, &more_dead);
 	more |= more_dead;
 	reclaim_room(st);
 	more |= index_flush_sweep(&s->index, FLUSH_BUCKETS, FLUSH_ENTRIES, st);

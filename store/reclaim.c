@@ -334,7 +334,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return true;
 	if (atomic_load_explicit(&s->references.weak_count, memory_order_relaxed) +
 	            atomic_load_explicit(&s->references.dependency_count, memory_order_relaxed) &&
-	    sweep_dead(st, DEAD_LOOKS, &more))
+	    sweep_dead(st, DEAD_LOOKS, false, &more))
 		return true;
 	if (!s->options.evict) {
 		return_stocks(st, true);

@@ -108,6 +108,7 @@ void reference_check(struct store *s)
 		}
 		assert(item_kind(chunk_item(s, b->item)) == CHUNK_ITEM);
 		assert(item_word(chunk_item(s, b->item)) & WORD_REFERRED);
+		assert(!(state & BLOCK_OVER) || (state & BLOCK_CHAINED));
 		assert(!(state & BLOCK_CHAINED) == !is_chained_item(s, b->item));
 		assert(b->expiry == slab_get_expiry(&s->slab, slab_class_of(&s->slab, b->item), b->item));
 		assert((b->holds > 0) == ((state & (BLOCK_PROTECTED | BLOCK_RELEASED)) != 0));

@@ -49,6 +49,9 @@ static enum store_result acquire_one(struct store_thread *st, const char *key, s
 
 		if (!b)
 			b = make_block(s, bucket, hash, found);
+		/* Found alive, whatever a search said of another moment. */
+		else if (unlikely(block_state(b) & BLOCK_OVER))
+			block_change(b, BLOCK_OVER, 0);
 		*made = b != NULL;
 		result = b ? take_reference(s, b, kind) : STORE_NO_MEMORY;
 		if (b && result == STORE_OK)

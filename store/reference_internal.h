@@ -81,7 +81,7 @@ static inline bool block_is_sound(const struct store *s, const struct block *b, 
 	uint32_t epoch = atomic_load_explicit(&((struct store *)s)->index.flush_epoch,
 	                                      memory_order_relaxed);
 
-	if ((state & BLOCK_DEAD) || (state & BLOCK_EPOCH) != epoch << BLOCK_EPOCH_SHIFT)
+	if ((state & (BLOCK_DEAD | BLOCK_OVER)) || (state & BLOCK_EPOCH) != epoch << BLOCK_EPOCH_SHIFT)
 		return false;
 	return !is_expired(atomic_load_explicit(&((struct block *)b)->expiry, memory_order_relaxed),
 	                   now);
@@ -128,6 +128,10 @@ static inline void tell_lead(const struct store *s, const struct block *b)
  * was before no more. */
 void tell_from_now(const struct store *s, struct block *b, uint32_t reference)
 	REQUIRES(s->references.blocks.lock);
+
+/* follows_ended (reference_sound.c): the referring item lives by something that is over for good, as far as that is
+ * known at once. */
+bool follows_ended(const struct store *s, uint32_t reference) REQUIRES(s->references.blocks.lock);
 
 /* note_event (reference_sound.c): so many references are over by what just happened. */
 void note_event(struct store *s, uint32_t count);

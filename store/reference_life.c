@@ -74,7 +74,8 @@ bool reference_replace(struct store_thread *st, uint64_t hash, uint32_t old, uin
 			                 slab_get_expiry(&s->slab, slab_class_of(&s->slab, reference),
 			                                 reference));
 			/* Chained before the item can be found: who finds it then looks behind it. */
-			block_change(b, BLOCK_CHAINED, is_chained_item(s, reference) ? BLOCK_CHAINED : 0);
+			block_change(b, BLOCK_CHAINED | BLOCK_OVER,
+			             is_chained_item(s, reference) ? BLOCK_CHAINED : 0);
 			atomic_store_explicit(&b->checked, 0, memory_order_relaxed);
 			atomic_store_explicit(&b->item, reference, memory_order_release);
 			tell_lead(s, b);
@@ -177,7 +178,9 @@ void reference_end(struct store_thread *st, uint64_t hash, uint32_t reference)
 		forget_release(s, b);
 		block_end(bt, b);
 		tell_lead(s, b);
-		if (b->references > b->holds)
+		/* What lived by one that was over already was over with it, and nothing was found sound by it since: else
+		 * each of a chain would have all that is sound searched again. */
+		if (b->references > b->holds && !((block_state(b) & BLOCK_CHAINED) && follows_ended(s, reference)))
 			note_event(s, b->references - b->holds);
 	}
 	lock_release(&bt->lock);

@@ -6,6 +6,15 @@
  * items that live by nobody are looked at alone, without a lock: one line each. The others (CHAINED)
  * remember when a search last found all behind them sound: `checked` is the count of events then and
  * the second. While both stand nothing can have ended; else the search is made again, under the lock.
+ *
+ * What a search finds over is remembered too (OVER), else an end with a long way to its dependants would be searched
+ * for by each of them. It is said only of what no thread can find sound again, so that it needs no stamp: an item
+ * that follows a dead block, a version that is past (one yet to come is the item's own, which is just being made), or
+ * a block that is OVER itself. What is only past its expiry is not: another thread may be in the second before, and
+ * touch it; and it is dead in a moment anyway, as what was flushed is. The mark is the item's, so it goes when the life
+ * goes on with another one, which a thread may do that found it alive just before. Blocks behind it may keep theirs
+ * then: all that follows is that they end, a moment early; who finds the entry itself alive, to refer to it anew,
+ * takes the mark off.
  */
 #include "store/reference_internal.h"
 
@@ -33,6 +42,7 @@ struct search {
 	uint32_t head;
 	uint32_t tail;
 	uint32_t count;
+	uint32_t last; /* whose item was looked at last */
 };
 
 static void search_push(struct block_table *bt, struct search *sr, struct block *b)
@@ -76,16 +86,65 @@ static bool search_item(struct store *s, const struct reference_view *rv, uint32
 	return sr->count <= SEARCH_BLOCKS_MAX;
 }
 
-static void search_end(struct block_table *bt, struct search *sr, bool sound, uint64_t stamp)
+static void count_searched(struct store *s, uint32_t items)
 {
-	for (uint32_t number = sr->head; number;) {
+	atomic_fetch_add_explicit(&s->references.searched, items, memory_order_relaxed);
+}
+
+bool follows_ended(const struct store *s, uint32_t reference)
+{
+	struct reference_view rv = references_of(s, reference);
+	unsigned versions = 0;
+
+	for (unsigned i = 0; i < rv.shape.followed; i++) {
+		uint32_t entry = load_u32(rv.followed + 4 * i);
+		const struct block *b = block_at(&s->references.blocks, entry >> REFERENCE_KIND_BITS);
+
+		if (block_state(b) & (BLOCK_DEAD | BLOCK_OVER))
+			return true;
+		if ((entry & REFERENCE_KIND_MASK) == REFERENCE_VERSION &&
+		    atomic_load_explicit(&((struct block *)b)->version, memory_order_relaxed) >
+		            load_u64(rv.versions + 8 * versions++))
+			return true;
+	}
+	return false;
+}
+
+/* Marks what is on the way from the item to what is over. From the deepest on, so that one pass is enough: of two of the
+ * way the deeper comes later in the list. Those behind the last were not looked at. */
+static void mark_over(struct store *s, const struct search *sr)
+{
+	struct block_table *bt = &s->references.blocks;
+	uint32_t reversed = 0, looks = 0;
+
+	if (!sr->last || !follows_ended(s, block_at(bt, sr->last)->item))
+		return;
+	for (uint32_t number = sr->head; reversed != sr->last;) {
+		uint32_t next = block_at(bt, number)->search;
+
+		block_at(bt, number)->search = reversed;
+		reversed = number;
+		number = next;
+	}
+	for (uint32_t number = reversed; number; number = block_at(bt, number)->search, looks++)
+		if (follows_ended(s, block_at(bt, number)->item))
+			block_change(block_at(bt, number), 0, BLOCK_OVER);
+	count_searched(s, looks);
+}
+
+static void search_end(struct store *s, struct search *sr, bool sound, uint64_t stamp)
+{
+	struct block_table *bt = &s->references.blocks;
+
+	for (uint32_t number = sr->head; number; number = block_at(bt, number)->search) {
 		struct block *b = block_at(bt, number);
 
 		block_change(b, BLOCK_VISITED, 0);
 		if (sound)
 			atomic_store_explicit(&b->checked, stamp, memory_order_relaxed);
-		number = b->search;
 	}
+	if (!sound)
+		mark_over(s, sr);
 }
 
 /* Follows all that the item lives by, to the end. A circle ends where it began; if nothing in it is
@@ -94,21 +153,24 @@ static bool search_all(struct store *s, const struct reference_view *rv, uint32_
 {
 	struct block_table *bt = &s->references.blocks;
 	struct search sr = { 0 };
+	uint32_t looks = 1;
 
 	lock_acquire(&bt->lock);
 	uint64_t stamp = stamp_now(s, now);
 	bool sound = search_item(s, rv, now, stamp, &sr);
 
-	for (uint32_t number = sr.head; sound && number;) {
+	for (uint32_t number = sr.head; sound && number; looks++) {
 		struct block *b = block_at(bt, number);
 		/* Its life goes on, which only changes under the lock, so that the item is readable. */
 		struct reference_view next =
 			references_of(s, atomic_load_explicit(&b->item, memory_order_relaxed));
 
+		sr.last = number;
 		sound = search_item(s, &next, now, stamp, &sr);
 		number = b->search;
 	}
-	search_end(bt, &sr, sound, stamp);
+	count_searched(s, looks);
+	search_end(s, &sr, sound, stamp);
 	lock_release(&bt->lock);
 	return sound;
 }

@@ -60,8 +60,13 @@ test_store_model_SOURCES = tests/test_store_model.c tests/support/entries.h test
 test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 
-check_PROGRAMS += tests/test_references tests/test_references_model tests/test_collector tests/test_weak
-TESTS += tests/test_references tests/test_references_model tests/test_collector tests/test_weak
+reference_tests = tests/test_references tests/test_references_model tests/test_collector tests/test_weak \
+	tests/test_sound
+check_PROGRAMS += $(reference_tests)
+TESTS += $(reference_tests)
+tests_test_sound_SOURCES = tests/test_sound.c tests/support/entries.h
+tests_test_sound_CFLAGS = $(unit_cflags)
+tests_test_sound_LDADD = $(store_libs) $(CRITERION_LIBS)
 tests_test_weak_SOURCES = tests/test_weak.c tests/support/entries.h
 tests_test_weak_CFLAGS = $(unit_cflags)
 tests_test_weak_LDADD = $(store_libs) $(CRITERION_LIBS)
