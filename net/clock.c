@@ -31,6 +31,11 @@ int64_t clock_wall(const struct server_clock *cl)
 	return ts.tv_sec + cl->offset_seconds;
 }
 
+uint64_t clock_us(void)
+{
+	return (uint64_t)read_ns(CLOCK_MONOTONIC) / 1000;
+}
+
 void clock_move(struct server_clock *cl, int32_t seconds)
 {
 	cl->offset_seconds += seconds;

@@ -28,6 +28,8 @@ void clock_init(struct server_clock *cl);
 /* clock_wall: seconds since 1970, moved by the debug offset as well. */
 int64_t clock_wall(const struct server_clock *cl);
 void clock_move(struct server_clock *cl, int32_t seconds);
+/* clock_us: microseconds of the monotonic clock, since some moment or other. */
+uint64_t clock_us(void);
 /* clock_expiry: a client's exptime (0 never, negative over, up to 30 days relative, else a wall
  * time) as the store's expiry. A wall time is the same second of the server's whenever it is told, and
  * never over before the wall clock says so: up to a second later. */

@@ -13,11 +13,11 @@ struct gc_task {
 	bool noreply;
 };
 
-static uint64_t microseconds(clockid_t clock)
+static uint64_t own_microseconds(void)
 {
 	struct timespec ts;
 
-	clock_gettime(clock, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000;
 }
 
@@ -35,14 +35,14 @@ bool collect_some(struct server *sv, struct store_thread *st, uint32_t max_us)
 {
 	/* A step's is this thread's own time: what somebody else did on its core was no step. The turn's is
 	 * what others wait for, whoever took it. */
-	uint64_t before = microseconds(CLOCK_THREAD_CPUTIME_ID);
-	uint64_t end = microseconds(CLOCK_MONOTONIC) + max_us;
+	uint64_t before = own_microseconds();
+	uint64_t end = clock_us() + max_us;
 	enum collect_step done = COLLECT_STEP_MORE;
 
 	/* Busy: later, rather than waiting here. */
-	while (done == COLLECT_STEP_MORE && microseconds(CLOCK_MONOTONIC) < end) {
+	while (done == COLLECT_STEP_MORE && clock_us() < end) {
 		done = store_collect_step(st);
-		uint64_t now = microseconds(CLOCK_THREAD_CPUTIME_ID);
+		uint64_t now = own_microseconds();
 
 		if (done != COLLECT_STEP_BUSY)
 			note_longest(sv, now - before);

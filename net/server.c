@@ -48,6 +48,7 @@ struct store_options server_store_options(const struct settings *se)
 		.thread_count = se->thread_count + 1,
 		.evict = se->evict,
 		.held_limit_percent = se->held_limit_percent,
+		.clock_us = clock_us,
 	};
 }
 

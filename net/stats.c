@@ -264,7 +264,7 @@ static void stats_references(struct conn *c)
 	stat_number(c, "collector_runs", n.collector_runs);
 	stat_number(c, "collector_entries", n.collector_entries);
 	stat_number(c, "collector_bytes", n.collector_bytes);
-	stat_number(c, "collector_longest_us", sv->collector_longest_us);
+	stat_number(c, "collector_longest_us", MAX(sv->collector_longest_us, n.last_resort_longest_us));
 	conn_reply(c, REPLY_END);
 }
 

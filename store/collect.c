@@ -36,7 +36,6 @@
  * spares nothing for its youth. */
 #define PRESSED_SHARE 32u
 #define PACE_STEPS 4u
-#define DRIVE_SHARE 256u /* changes of holds for which a run is worth waiting for before a store is refused */
 #define PACE_STEPS_MAX 16u /* of one store: a quarter of a millisecond */
 #define FULL_NUMERATOR 3u
 #define FULL_DENOMINATOR 4u
@@ -369,7 +368,7 @@ void store_collect_threshold(struct store_thread *st, uint64_t holds)
 	lock_release(&rf->blocks.lock);
 }
 
-/* ---- for who needs memory ---- */
+/* ---- for who stores ---- */
 
 void collect_pace(struct store_thread *st)
 {
@@ -381,57 +380,6 @@ void collect_pace(struct store_thread *st)
 
 	while (steps-- > 0 && store_collect_step(st) == COLLECT_STEP_MORE)
 		;
-}
-
-/* Ever, with those of the run that is under way. */
-static uint64_t released_ever(const struct collector *co)
-{
-	return co->entries + co->run_entries;
-}
-
-/* Is there anything for a full run, since the last one? Begins it. Without a change of holds there may still be what
- * is used no more; that is looked for beside the work, once a second. */
-static bool begin_for_room(struct collector *co, uint32_t now)
-{
-	if (!co->enabled)
-		return false;
-	if (co->phase != COLLECT_IDLE && co->full)
-		return true;
-	bool changed = co->changes > co->last_holds / DRIVE_SHARE;
-
-	co->full_wanted |= changed || co->asked_second != now;
-	co->asked_second = now;
-	return changed;
-}
-
-/* A full run to its end, or until it released something; false: it did not, or there is nothing for one. */
-static bool drive(struct store_thread *st)
-{
-	struct references *rf = &st->store->references;
-	struct collector *co = &rf->collector;
-	unsigned spins = 0;
-
-	lock_acquire(&rf->blocks.lock);
-	uint64_t before = released_ever(co), run = co->full_runs + 1;
-	bool going = begin_for_room(co, st->now), released = false;
-
-	lock_release(&rf->blocks.lock);
-	while (going && !released) {
-		quiesce(st);
-		if (store_collect_step(st) == COLLECT_STEP_BUSY)
-			lock_backoff(&spins);
-		lock_acquire(&rf->blocks.lock);
-		released = released_ever(co) > before;
-		going = co->full_runs < run;
-		lock_release(&rf->blocks.lock);
-	}
-	return released;
-}
-
-bool collect_for_room(struct store_thread *st)
-{
-	/* One that was under way may have passed what is garbage now. */
-	return drive(st) || drive(st);
 }
 
 /* ---- evicting what was released ---- */

@@ -1,7 +1,8 @@
 /*
  * derive.c: commands that compute a value from the old one (append, arithmetic, meta invalidation with a
  * CAS unique of the client's). They read without a lock, build the new item, and publish it only if the
- * old one is still there.
+ * old one is still there. Where that is refused since the key is held and no more may be, and room could be made, they
+ * start over as if another writer had come first: the new item has inherited its references by then.
  */
 #include <stdio.h>
 
@@ -13,6 +14,7 @@ struct predecessor {
 	uint32_t generation;
 	uint32_t added;   /* an unpublished item whose references the new one gets as well, 0: none */
 	bool same_value;  /* ... has the new item */
+	bool again;       /* it was refused for what is held, and there is room now: worth another try */
 };
 
 /* The new item gets the references of those that it was made of. */
@@ -34,13 +36,14 @@ static enum store_result inherit(struct store_thread *st, uint32_t reference,
 
 /* Publishes `rv` only if its predecessor is still the key's item, unchanged. */
 static enum store_result publish_over(struct store_thread *st, struct reservation *rv,
-                                      const struct predecessor *pr, uint64_t *cas)
+                                      struct predecessor *pr, uint64_t *cas)
 {
 	struct store *s = st->store;
 	struct bucket *b = index_lock(&s->index, rv->hash, st);
 	struct place place = { .alive = true, .changes = !pr->same_value };
 	int32_t delta;
 	bool unlinked = false;
+	uint64_t lacking = 0;
 	enum store_result result = STORE_EXISTS;
 
 	settle_pending(st, rv);
@@ -54,6 +57,8 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 			result = publish(st, b, rv->hash, rv->head, &place, &delta, &unlinked);
 		*cas = item_cas(s, slab_class_of(&s->slab, rv->head), rv->head,
 		                chunk_item(s, rv->head));
+		if (unlikely(result == STORE_HELD_LIMIT))
+			lacking = held_growth(s, place.old, rv->head);
 		break;
 	}
 	index_unlock(b);
@@ -62,6 +67,7 @@ static enum store_result publish_over(struct store_thread *st, struct reservatio
 	else
 		discard(st, rv->head);
 	rv->head = 0;
+	pr->again = unlikely(result == STORE_HELD_LIMIT) && last_resort_for_hold(st, lacking);
 	return result;
 }
 
@@ -82,11 +88,19 @@ static void basis_init(struct basis *bs, const char *key, size_t key_length, uin
 		.hash = hash,
 		.at_hand = true,
 	};
+	bs->pr.again = true; /* once at all */
+}
+
+/* Another writer came first, or there is room now that was not. With a compare the first of these is the answer. */
+static bool must_retry(const struct basis *bs, enum store_result result, bool compares)
+{
+	return bs->pr.again || (result == STORE_EXISTS && !compares);
 }
 
 /* Looks the key up and prepares a spec for its successor. */
 static bool basis_find(struct store_thread *st, struct basis *bs)
 {
+	bs->pr.again = false;
 	if (!store_peek(st, bs->spec.key, bs->spec.key_length, bs->spec.hash, &bs->view))
 		return false;
 	const struct slab_class *sc = &st->store->slab.classes[bs->view.class_index];
@@ -237,11 +251,8 @@ enum store_result commit_joined(struct store_thread *st, struct reservation *rv,
 	bs.spec.explicit_cas = (item_word(it) & WORD_CAS_GIVEN)
 	                               ? item_explicit_cas(it, sc->big, item_word(it))
 	                               : 0;
-	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+	for (unsigned i = 0; i < RETRIES && must_retry(&bs, result, args->has_compare); i++)
 		result = join_once(st, &bs, rv->head, rv->value_length, args);
-		if (args->has_compare)
-			break;
-	}
 	if (result == STORE_NOT_STORED && args->vivify) {
 		struct commit_args add = { .mode = STORE_ADD };
 
@@ -272,7 +283,7 @@ enum store_result rebuild(struct store_thread *st, const char *key, size_t key_l
 	struct basis bs;
 
 	basis_init(&bs, key, key_length, hash);
-	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+	for (unsigned i = 0; i < RETRIES && must_retry(&bs, result, false); i++) {
 		struct reservation rv;
 		uint64_t cas;
 
@@ -410,10 +421,7 @@ enum store_result store_arithmetic(struct store_thread *st, const char *key, siz
 
 	reclaim_room(st);
 	basis_init(&bs, key, key_length, hash);
-	for (unsigned i = 0; i < RETRIES && result == STORE_EXISTS; i++) {
+	for (unsigned i = 0; i < RETRIES && must_retry(&bs, result, args->has_compare); i++)
 		result = arithmetic_once(st, &bs, args);
-		if (args->has_compare)
-			break;
-	}
 	return result;
 }

@@ -100,6 +100,13 @@ static inline void counter_add_one(counter *c)
 		                      memory_order_relaxed);                                       \
 	} while (0)
 
+/* A thread's allowance, see last_resort.c. */
+struct last_resort {
+	uint64_t left_us; /* when it was last used */
+	uint64_t ended_us;
+	uint64_t begun_us;
+};
+
 struct store_thread {
 	/* const after init */
 	_Alignas(CACHE_LINE_BYTES) struct store *store;
@@ -110,6 +117,7 @@ struct store_thread {
 	uint32_t sight;          /* counts safe points, see sight_begin */
 	uint32_t follows;        /* of weak references, see store_take_follows */
 	uint32_t refused_second; /* the last in which there was no memory after all patience; 0: none */
+	struct last_resort last_resort;
 	uint32_t drain_seen;     /* store->drain_generation when the stocks were last looked through */
 	struct limbo limbo;
 	struct stock stocks[SLAB_CLASS_MAX];
@@ -379,11 +387,17 @@ unsigned evict_released(struct store_thread *st);
  * Returns how many, at most RELEASED_REMOVALS. */
 #define RELEASED_REMOVALS 256u
 unsigned evict_if_released(struct store_thread *st, uint32_t reference);
-/* collect_pace: what stores owe to a run that must be through before more may not be held; collect_for_room: nothing
- * else can be given back: a run to its end, if there may be anything for it. True: it released some. Safe points, no
- * lock is held. */
+/* collect_pace: what stores owe to a run that must be through before more may not be held. A safe point. */
 void collect_pace(struct store_thread *st);
-bool collect_for_room(struct store_thread *st);
+/* last_resort_for_memory (last_resort.c): nothing else can be given back: the collector is driven, as long as the thread's
+ * allowance lasts. True: it released some. last_resort_for_hold: no more may be held: what is over is swept, then the
+ * collector driven, until so many bytes more may be. False: they may not. Safe points, no lock is held; limbo has
+ * LIMBO_MARGIN free afterwards. */
+bool last_resort_for_memory(struct store_thread *st);
+bool last_resort_for_hold(struct store_thread *st, uint64_t bytes);
+/* sweep_flushed: gives back what was flushed, of so many buckets, without waiting for the background. False: there is
+ * none. A safe point. */
+bool sweep_flushed(struct store_thread *st, unsigned max_buckets);
 /* evict_batch: up to a stockful of the class's items into limbo. False: the policy names nobody. A safe
  * point. */
 bool evict_batch(struct store_thread *st, struct slab_class *sc);

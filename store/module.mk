@@ -5,5 +5,5 @@ libstore_a_SOURCES = store/store.h store/internal.h store/budget.h store/budget.
 	store/index_bucket.h store/index_overflow.c store/index_resize.c store/index_flush.c store/block.h store/block.c \
 	store/reference.h store/reference_internal.h store/reference.c \
 	store/reference_acquire.c store/reference_hold.c store/reference_life.c store/reference_sound.c \
-	store/dead.c store/collect.c store/store.c store/prefetch.c store/write.h store/reserve.c store/write.c store/derive.c \
+	store/dead.c store/collect.c store/last_resort.c store/store.c store/prefetch.c store/write.h store/reserve.c store/write.c store/derive.c \
 	store/limbo.c store/rings.c store/reclaim.c store/pages.c store/switch.c store/maintain.c store/stats.c

@@ -262,14 +262,14 @@ static bool stock_from_pages(struct store_thread *st, struct slab_class *sc)
 }
 
 /* What was flushed need not wait for the background sweep when memory is wanted now. */
-static bool sweep_flushed(struct store_thread *st)
+bool sweep_flushed(struct store_thread *st, unsigned max_buckets)
 {
 	struct index *ix = &st->store->index;
 
 	if (likely(!atomic_load_explicit(&ix->sweep_active, memory_order_relaxed)))
 		return false;
 	reclaim_room(st);
-	index_flush_sweep(ix, UINT32_MAX, LIMBO_MARGIN / 2, st);
+	index_flush_sweep(ix, max_buckets, LIMBO_MARGIN / 2, st);
 	return true;
 }
 
@@ -330,7 +330,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 	struct store *s = st->store;
 	bool more;
 
-	if (sweep_flushed(st))
+	if (sweep_flushed(st, UINT32_MAX))
 		return true;
 	if (atomic_load_explicit(&s->references.weak_count, memory_order_relaxed) +
 	            atomic_load_explicit(&s->references.dependency_count, memory_order_relaxed) &&
@@ -350,7 +350,7 @@ static bool make_room(struct store_thread *st, struct slab_class *sc)
 		return true;
 	if (st->limbo.count)
 		return true;
-	return evict_heads_of(st, sc) || release_page(st, sc) || collect_for_room(st);
+	return evict_heads_of(st, sc) || release_page(st, sc) || last_resort_for_memory(st);
 }
 
 void sleep_outside(struct store_thread *st)

@@ -68,6 +68,8 @@ void store_reference_counters(const struct store *s, struct reference_counters *
 		.held_bytes = atomic_load_explicit(&rf->held_bytes, memory_order_relaxed),
 		.held_limit_bytes = reference_held_limit(s),
 		.dead_reclaimed = atomic_load_explicit(&rf->dead_reclaimed, memory_order_relaxed),
+		.last_resort_longest_us =
+			atomic_load_explicit(&rf->last_resort_longest_us, memory_order_relaxed),
 	};
 	count_collector(rf, n);
 }

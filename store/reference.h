@@ -73,6 +73,7 @@ struct references {
 	_Atomic uint32_t pace;   /* steps that stores owe to the collector */
 	_Atomic uint64_t events; /* ends, changes and earlier expiries, by which something else may have ended */
 	_Atomic uint64_t dying;  /* references by which that was, since the last pass of dead.c began */
+	_Atomic uint64_t last_resort_longest_us;
 	_Atomic uint64_t searched; /* items that searches looked at, ever; written under the lock */
 	_Atomic uint64_t held_bytes; /* written under the lock */
 	_Atomic uint64_t weak_count;

@@ -4,7 +4,7 @@
  */
 #include "store/reference_internal.h"
 
-/* Times that memory for one control block is asked for, with a page released between. */
+/* Times that there was no memory for one control block, and something was released between. */
 #define BLOCK_TRIES 64u
 
 static struct block *make_block(struct store *s, const struct bucket *bucket, uint64_t hash,
@@ -27,9 +27,16 @@ static struct block *make_block(struct store *s, const struct bucket *bucket, ui
 	return b;
 }
 
-/* One reference to this key. *made is left false when there was no memory for the block. */
+/* What a reference could not be taken for. */
+struct lack {
+	bool block;          /* memory for one */
+	uint64_t held_bytes; /* that may not be held */
+};
+
+/* One reference to this key; *lack is of a failure for STORE_NO_MEMORY or STORE_HELD_LIMIT. */
 static enum store_result acquire_one(struct store_thread *st, const char *key, size_t key_length,
-                                     enum reference_kind kind, uint32_t *number, bool *made)
+                                     enum reference_kind kind, uint32_t *number,
+                                     struct lack *lack)
 {
 	struct store *s = st->store;
 	struct block_table *bt = &s->references.blocks;
@@ -38,7 +45,7 @@ static enum store_result acquire_one(struct store_thread *st, const char *key, s
 	struct index_slot at;
 	uint32_t found;
 
-	*made = true;
+	*lack = (struct lack){ 0 };
 	reclaim_room(st);
 	struct bucket *bucket = index_lock(&s->index, hash, st);
 
@@ -52,7 +59,8 @@ static enum store_result acquire_one(struct store_thread *st, const char *key, s
 		/* Found alive, whatever a search said of another moment. */
 		else if (unlikely(block_state(b) & BLOCK_OVER))
 			block_change(b, BLOCK_OVER, 0);
-		*made = b != NULL;
+		lack->block = !b;
+		lack->held_bytes = held_cost(s, found);
 		result = b ? take_reference(s, b, kind) : STORE_NO_MEMORY;
 		if (b && result == STORE_OK)
 			*number = block_number(bt, b);
@@ -67,18 +75,21 @@ static enum store_result acquire_one(struct store_thread *st, const char *key, s
 static enum store_result acquire(struct store_thread *st, const char *key, size_t key_length,
                                  enum reference_kind kind, uint32_t *number)
 {
-	for (unsigned i = 0; i < BLOCK_TRIES; i++) {
-		bool made;
-		enum store_result result = acquire_one(st, key, key_length, kind, number, &made);
+	struct store *s = st->store;
 
-		if (made && result != STORE_HELD_LIMIT)
-			return result;
-		if (!made && st->store->options.evict && (evict_released(st) || release_page(st, NULL)))
+	for (unsigned failures = 0;;) {
+		struct lack lack;
+		enum store_result result = acquire_one(st, key, key_length, kind, number, &lack);
+
+		if (result == STORE_HELD_LIMIT && last_resort_for_hold(st, lack.held_bytes))
 			continue;
-		if (!collect_for_room(st))
+		if (!lack.block || ++failures == BLOCK_TRIES)
+			return result;
+		if (s->options.evict && (evict_released(st) || release_page(st, NULL)))
+			continue;
+		if (!last_resort_for_memory(st))
 			return result;
 	}
-	return STORE_NO_MEMORY;
 }
 
 /* The item is about to refer to the block, and to be told of it. */
@@ -123,9 +134,6 @@ enum store_result reference_acquire(struct store_thread *st, uint32_t reference,
 		}
 	}
 	collect_pace(st);
-	/* Its key may be held, and what it has to be replaced with is no smaller for that; there is no safe point then. */
-	if (!may_hold(s, 0, held_cost(s, reference)))
-		collect_for_room(st);
 	return STORE_OK;
 }
 

@@ -55,6 +55,9 @@ struct store_options {
 	uint64_t hash_seed;            /* makes the hash secret; a random number in production */
 	uint32_t curve_one_in;         /* keys sampled for miss-ratio curves (curve.h); 0: chosen, CURVE_NONE */
 	uint64_t curve_bytes;          /* what the curves may take; 0: chosen */
+	/* Microseconds that only go forward: by them is bounded what is tried before a store is refused
+	 * (last_resort.c); NULL: it is not. */
+	uint64_t (*clock_us)(void);
 };
 
 #define CURVE_NONE UINT32_MAX
@@ -417,6 +420,7 @@ struct reference_counters {
 	uint64_t collector_runs;
 	uint64_t collector_entries; /* that lost their protection */
 	uint64_t collector_bytes;
+	uint64_t last_resort_longest_us; /* that a store swept and collected before it was refused, or not */
 };
 void store_reference_counters(const struct store *s, struct reference_counters *n);
 

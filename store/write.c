@@ -256,10 +256,8 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 	const struct slab_class *sc = slab_class_of(&s->slab, old);
 
 	/* What a client was shown is the target's unique, so that none is the reference's. */
-	if (!is_weak(s, old) && item_cas(s, sc, old, chunk_item(s, old)) == args->compare_cas) {
-		COUNT(st, sc->index, cas_hits, 1);
+	if (!is_weak(s, old) && item_cas(s, sc, old, chunk_item(s, old)) == args->compare_cas)
 		return STORE_OK;
-	}
 	if (args->stale_on_older && !is_weak(s, old) && is_older(s, old, args->compare_cas)) {
 		/* Who was told to recache the item still is. */
 		uint32_t marks = ITEM_STALE | (word_marks(item_word(chunk_item(s, old))) & ITEM_WON);
@@ -272,10 +270,31 @@ static enum store_result judge(struct store_thread *st, const struct commit_args
 	return STORE_EXISTS;
 }
 
-/* Publishes a complete item as args say, or frees it. */
-static inline enum store_result commit_item(struct store_thread *st, struct slab_class *sc,
-                                            uint32_t reference, const char *key, uint64_t hash,
-                                            struct commit_args *args)
+uint64_t held_growth(const struct store *s, uint32_t old, uint32_t reference)
+{
+	uint64_t before = item_stored_bytes(slab_class_of(&s->slab, old), chunk_item(s, old));
+	uint64_t after = item_stored_bytes(slab_class_of(&s->slab, reference), chunk_item(s, reference));
+
+	return after > before ? after - before : 0;
+}
+
+/* What was compared is counted when it is decided; of what is tried again nothing is left. */
+static void end_compare(struct store_thread *st, struct item *it, uint32_t old, enum store_result result)
+{
+	bool stale = word_marks(item_word(it)) & ITEM_STALE;
+
+	if (result == STORE_OK && !stale)
+		COUNT(st, slab_class_of(&st->store->slab, old)->index, cas_hits, 1);
+	if (result == STORE_HELD_LIMIT && stale)
+		atomic_fetch_and_explicit(&it->word,
+		                          ~((uint32_t)(ITEM_STALE | ITEM_WON) << WORD_MARKS_SHIFT),
+		                          memory_order_relaxed);
+}
+
+/* Publishes a complete item as args say. *lacking: the bytes that may not be held, of STORE_HELD_LIMIT. */
+static inline enum store_result try_commit(struct store_thread *st, struct slab_class *sc,
+                                           uint32_t reference, const char *key, uint64_t hash,
+                                           struct commit_args *args, uint64_t *lacking)
 {
 	struct store *s = st->store;
 	struct item *it = chunk_item(s, reference);
@@ -299,10 +318,29 @@ static inline enum store_result commit_item(struct store_thread *st, struct slab
 		if (likely(result == STORE_OK))
 			args->cas = item_cas(s, sc, reference, it);
 	}
+	if (unlikely(args->has_compare) && place.alive)
+		end_compare(st, it, place.old, result);
+	if (unlikely(result == STORE_HELD_LIMIT))
+		*lacking = held_growth(s, place.old, reference);
 	index_unlock(b);
 	if (likely(result == STORE_OK))
 		published(st, reference, hash, delta, unlinked);
-	else
+	return result;
+}
+
+/* Publishes a complete item as args say, or frees it. */
+static inline enum store_result commit_item(struct store_thread *st, struct slab_class *sc,
+                                            uint32_t reference, const char *key, uint64_t hash,
+                                            struct commit_args *args)
+{
+	enum store_result result;
+	uint64_t lacking;
+
+	/* Its key is held, and what else is may be in the way for no good reason. */
+	do
+		result = try_commit(st, sc, reference, key, hash, args, &lacking);
+	while (unlikely(result == STORE_HELD_LIMIT) && last_resort_for_hold(st, lacking));
+	if (unlikely(result != STORE_OK))
 		discard(st, reference);
 	return result;
 }

@@ -49,6 +49,8 @@ enum store_result refer(struct store_thread *st, uint32_t reference, const struc
  * are for published(), after the bucket is unlocked. Errors: STORE_NO_MEMORY, STORE_HELD_LIMIT. */
 enum store_result publish(struct store_thread *st, struct bucket *b, uint64_t hash, uint32_t reference,
                           const struct place *place, int32_t *delta, bool *unlinked);
+/* held_growth: how many bytes more the new item has, which are held if the old one is; bucket locked. */
+uint64_t held_growth(const struct store *s, uint32_t old, uint32_t reference);
 void published(struct store_thread *st, uint32_t reference, uint64_t hash, int32_t delta, bool unlinked);
 /* commit_plain: publishes the reservation's item as args say, or frees it. */
 enum store_result commit_plain(struct store_thread *st, struct reservation *rv, struct commit_args *args);

@@ -61,9 +61,12 @@ test_store_model_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 test_store_model_LDADD = $(store_libs) $(CRITERION_LIBS)
 
 reference_tests = tests/test_references tests/test_references_model tests/test_collector tests/test_weak \
-	tests/test_sound
+	tests/test_last_resort tests/test_sound
 check_PROGRAMS += $(reference_tests)
 TESTS += $(reference_tests)
+tests_test_last_resort_SOURCES = tests/test_last_resort.c tests/support/entries.h
+tests_test_last_resort_CFLAGS = $(unit_cflags)
+tests_test_last_resort_LDADD = $(store_libs) $(CRITERION_LIBS)
 tests_test_sound_SOURCES = tests/test_sound.c tests/support/entries.h
 tests_test_sound_CFLAGS = $(unit_cflags)
 tests_test_sound_LDADD = $(store_libs) $(CRITERION_LIBS)

@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "eviction/policy.h"
 #include "tests/support/crew.h"
@@ -145,6 +146,14 @@ static void delete_all(struct crew *c)
 		crew_fail(c, "something is left of the references");
 }
 
+static uint64_t read_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 /* One store under one policy, from start to end. */
 static void stress(struct crew *c, const struct policy_ops *policy)
 {
@@ -154,6 +163,7 @@ static void stress(struct crew *c, const struct policy_ops *policy)
 		.evict = true,
 		.held_limit_percent = 25,
 		.policy = policy,
+		.clock_us = read_clock,
 	};
 	struct reference_counters n;
 
