@@ -116,8 +116,19 @@ static void meta_get_claim(struct conn *c, const struct request *rq, struct meta
 	mg->values.already_won = !mg->values.won;
 }
 
-/* N: a miss makes an empty item, and the client that made it has won. False: no memory. */
-static bool meta_get_vivify(struct conn *c, const struct request *rq, struct meta_get *mg)
+/* Goes on from a weak reference, unless n asks for the reference itself. False: it leads nowhere. */
+static bool meta_get_follow(struct conn *c, const struct request *rq, struct meta_get *mg)
+{
+	if (likely(!mg->view.weak) || META_HAS(rq->meta, 'n'))
+		return true;
+	return store_follow(c->worker->store, &mg->view, !META_HAS(rq->meta, 'u'));
+}
+
+enum vivified { VIVIFIED, VIVIFIED_NOTHING, VIVIFIED_NO_MEMORY };
+
+/* N: a miss makes an empty item, and the client that made it has won; but not where there is a weak reference that
+ * leads nowhere, which stays the miss that it is. */
+static enum vivified meta_get_vivify(struct conn *c, const struct request *rq, struct meta_get *mg)
 {
 	struct store_thread *st = c->worker->store;
 	struct item_spec spec = {
@@ -132,12 +143,14 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 	enum store_result result = store_set(st, &spec, "", &args);
 
 	if (result != STORE_OK && result != STORE_NOT_STORED)
-		return false;
+		return VIVIFIED_NO_MEMORY;
 	/* Gone already if it was made to be over: then it is described as it was made. */
 	mg->view = (struct item_view){.value = "", .expiry = spec.expiry, .marks = spec.marks};
 	if (store_peek(st, rq->key, rq->key_length, rq->hash, &mg->view)) {
+		if (!meta_get_follow(c, rq, mg))
+			return VIVIFIED_NOTHING;
 		if (META_HAS(rq->meta, 'v') && !conn_hold_value(c, &mg->view))
-			return false;
+			return VIVIFIED_NO_MEMORY;
 		meta_get_describe(c, rq, mg);
 	}
 	if (result == STORE_OK) {
@@ -146,15 +159,7 @@ static bool meta_get_vivify(struct conn *c, const struct request *rq, struct met
 		mg->values.already_won = false;
 		describe_made(c, rq->meta, &mg->values);
 	}
-	return true;
-}
-
-/* Goes on from a weak reference, unless n asks for the reference itself. False: it leads nowhere. */
-static bool meta_get_follow(struct conn *c, const struct request *rq, struct meta_get *mg)
-{
-	if (likely(!mg->view.weak) || META_HAS(rq->meta, 'n'))
-		return true;
-	return store_follow(c->worker->store, &mg->view, !META_HAS(rq->meta, 'u'));
+	return VIVIFIED;
 }
 
 /* T: the item gets a new time to live, and a new view. False: it is gone. */
@@ -223,8 +228,10 @@ static void dispatch_meta_get(struct conn *c, const struct request *rq)
 		observe_fetch(c, rq, found ? &mg.view : NULL);
 	dispatch_sample(c, rq, found);
 	if (!found && META_HAS(rq->meta, 'N')) {
-		found = meta_get_vivify(c, rq, &mg);
-		if (!found) {
+		enum vivified vivified = meta_get_vivify(c, rq, &mg);
+
+		found = vivified == VIVIFIED;
+		if (vivified == VIVIFIED_NO_MEMORY) {
 			COUNT(c, store_no_memory);
 			conn_reply(c, REPLY_NO_MEMORY);
 			return;
