@@ -112,7 +112,7 @@ bool follows_ended(const struct store *s, uint32_t reference)
 
 /* Marks what is on the way from the item to what is over. From the deepest on, so that one pass is enough: of two of the
  * way the deeper comes later in the list. Those behind the last were not looked at. */
-static void mark_over(struct store *s, const struct search *sr)
+static void mark_over(struct store *s, const struct search *sr) REQUIRES(s->references.blocks.lock)
 {
 	struct block_table *bt = &s->references.blocks;
 	uint32_t reversed = 0, looks = 0;
@@ -133,6 +133,7 @@ static void mark_over(struct store *s, const struct search *sr)
 }
 
 static void search_end(struct store *s, struct search *sr, bool sound, uint64_t stamp)
+	REQUIRES(s->references.blocks.lock)
 {
 	struct block_table *bt = &s->references.blocks;
 
@@ -155,7 +156,7 @@ static bool search_all(struct store *s, const struct reference_view *rv, uint32_
 	struct search sr = { 0 };
 	uint32_t looks = 1;
 
-	lock_acquire(&bt->lock);
+	lock_acquire(&s->references.blocks.lock);
 	uint64_t stamp = stamp_now(s, now);
 	bool sound = search_item(s, rv, now, stamp, &sr);
 
@@ -171,7 +172,7 @@ static bool search_all(struct store *s, const struct reference_view *rv, uint32_
 	}
 	count_searched(s, looks);
 	search_end(s, &sr, sound, stamp);
-	lock_release(&bt->lock);
+	lock_release(&s->references.blocks.lock);
 	return sound;
 }
 
