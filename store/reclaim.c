@@ -393,7 +393,7 @@ static bool refill(struct store_thread *st, struct slab_class *sc)
 		uint32_t waiting = st->limbo.count;
 		bool made = make_room(st, sc);
 
-		if (!made && ++failures > patience_of(st))
+		if (!made && ++failures >= patience_of(st))
 			break;
 		/* Nothing new: what there is waits for others' turns, or theirs for this one's end; and who is
 		 * to end one may be waiting for a core. */
